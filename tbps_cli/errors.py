@@ -1,0 +1,58 @@
+"""The error tree: everything that a user can cause.
+
+    TbpsError
+    ├── RecipeError          a recipe that cannot be read, or says something impossible
+    ├── DataError            annotations, images or a data set folder
+    ├── CheckpointError      a run or checkpoint that is missing, damaged or foreign
+    ├── FeatureError         an HDF5 feature file that is missing, damaged or foreign
+    │   └── FeatureMismatchError   a feature file of another checkpoint
+    ├── QueryError           a sentence that cannot be searched for
+    ├── DeviceError          a device or a precision that this machine does not have
+    ├── OutputError          a place that cannot be written to
+    └── DependencyError      a package that is absent or broken
+
+A message names the place and the value, and ends with what to do. The command line
+prints it and exits with 1; every other exception is a bug of ours and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class TbpsError(Exception):
+    """Something that the user can mend."""
+
+
+class RecipeError(TbpsError):
+    """A recipe cannot be read, or a value in it is not allowed."""
+
+
+class DataError(TbpsError):
+    """Annotations, images or a data set folder are missing or unusable."""
+
+
+class CheckpointError(TbpsError):
+    """A run or checkpoint is missing, damaged, or not ours."""
+
+
+class FeatureError(TbpsError):
+    """A feature file is missing, damaged, or not ours."""
+
+
+class FeatureMismatchError(FeatureError):
+    """A feature file was embedded with another checkpoint."""
+
+
+class QueryError(TbpsError):
+    """A sentence cannot be searched for."""
+
+
+class DeviceError(TbpsError):
+    """The machine lacks the device or the precision asked for."""
+
+
+class OutputError(TbpsError):
+    """Something cannot be written: disk full, read-only, or already there."""
+
+
+class DependencyError(TbpsError):
+    """A package is absent, broken, or too old."""

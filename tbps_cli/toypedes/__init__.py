@@ -1,0 +1,1 @@
+"""ToyPEDES: a pedestrian data set drawn from a seed. It shows nobody."""
