@@ -3,6 +3,7 @@
     TbpsError
     ├── RecipeError          a recipe that cannot be read, or says something impossible
     ├── DataError            annotations, images or a data set folder
+    ├── TrainingError        a training that cannot go on
     ├── CheckpointError      a run or checkpoint that is missing, damaged or foreign
     ├── FeatureError         an HDF5 feature file that is missing, damaged or foreign
     │   └── FeatureMismatchError   a feature file of another checkpoint
@@ -28,6 +29,10 @@ class RecipeError(TbpsError):
 
 class DataError(TbpsError):
     """Annotations, images or a data set folder are missing or unusable."""
+
+
+class TrainingError(TbpsError):
+    """A training cannot go on, or cannot be taken up again."""
 
 
 class CheckpointError(TbpsError):

@@ -1,0 +1,1 @@
+"""The command line: Click, and nothing but Click."""

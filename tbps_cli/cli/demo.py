@@ -1,0 +1,49 @@
+"""`tbps demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tbps_cli.cli import options
+
+
+@click.command()
+@click.option("--fast", is_flag=True, help="A minute's version: fewer people, a weaker model.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for everything.  [default: tbps-demo]")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the training.")
+@options.device
+@options.as_json
+def command(fast: bool, out: Path | None, seed: int, device: str, as_json: bool) -> None:
+    """Draw ToyPEDES, train on it, embed, evaluate, and search three sentences; leave a page to look at.
+
+    Needs no download. Stopped and started again, it goes on where it was.
+
+    \b
+    Examples:
+      tbps demo
+      tbps demo --fast --out /tmp/try
+    """
+    from tbps_cli.cli import show
+    from tbps_cli.stages.demo import demo, list_next_commands
+
+    folder = out or Path("tbps-demo-fast" if fast else "tbps-demo")
+    progress = show.RichProgress()
+    try:
+        result = demo(folder, fast=fast, seed=seed, device=device, progress=progress)
+    except KeyboardInterrupt:
+        progress.note(f"stopped; what is finished is in {folder}. `tbps demo` with the same options goes on.")
+        raise
+    if as_json:
+        show.print_json(result.as_dict())
+        return
+    show.print_evaluation(result.evaluation)
+    short = result.short_queries
+    click.echo(
+        f"\n{short.queries} short queries: {show.percent(short.share)} of what they ask for is true of the first "
+        f"five hits (at best {show.percent(short.bound)})"
+    )
+    click.echo(f"\nLook at {result.page}\n\nNext:")
+    for line in list_next_commands(folder):
+        click.echo(f"  {line}")

@@ -1,0 +1,57 @@
+"""`tbps`: the group of all commands, each imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from tbps_cli import __version__
+from tbps_cli.errors import TbpsError
+
+# Name, module and one-line help: what `tbps --help` shows without importing a command.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("demo", "Draw, train, embed, evaluate, search: see it work."),
+    "train": ("train", "Train a dual encoder from a recipe."),
+    "embed": ("embed", "Turn images into a gallery of features."),
+    "evaluate": ("evaluate", "Measure rank-k, mAP and mINP."),
+    "search": ("search", "Find people in a gallery by a sentence."),
+    "recipes": ("recipes", "List the recipes that ship with tbps, or copy one."),
+    "doctor": ("doctor", "Show versions, devices and known traps."),
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command when it is called, and shows a user's error as one message."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"tbps_cli.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except TbpsError as error:
+            raise click.ClickException(str(error)) from None
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="tbps")
+def tbps() -> None:
+    """Text-based person search: describe someone, find them in a gallery of images.
+
+    \b
+    Begin with:
+      tbps demo
+      tbps search "woman in red coat" --gallery tbps-demo/g.h5
+    """

@@ -1,0 +1,107 @@
+"""How results and progress are shown: tables and JSON on stdout, the rest on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from tbps_cli.runtime import Advance
+
+if TYPE_CHECKING:
+    from tbps_cli.stages.evaluate import Evaluation
+    from tbps_cli.stages.search import Hit
+
+
+class RichProgress:
+    """A `runtime.Progress` on stderr: bars on a terminal, only notes in a log file."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    @contextmanager
+    def track(self, title: str, total: int) -> Iterator[Advance]:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[beside]}"),
+        )
+        with Bars(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as bars:
+            task = bars.add_task(title, total=total, beside="")
+            yield lambda steps, beside: bars.update(task, advance=steps, beside=beside)
+
+    def note(self, message: str) -> None:
+        self.console.print(message, markup=False)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str | None = None, right: Sequence[int] = ()
+) -> None:
+    """A table on stdout; the columns numbered in `right` are aligned to the right."""
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*[_plain(cell) for cell in row])
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    console.print(table)
+
+
+def percent(fraction: float | None) -> str:
+    """0.836 -> "83.6 %"."""
+    return "" if fraction is None else f"{fraction:.1%}".replace("%", " %")
+
+
+def _plain(cell: str) -> str:
+    """Text as it stands: no markup, no control characters."""
+    from rich.markup import escape
+
+    return escape("".join(character if character.isprintable() else "�" for character in cell))
+
+
+def print_hits(hits: Sequence[Hit]) -> None:
+    """The hits of a search, best first."""
+    known = any(hit.person_id is not None for hit in hits)
+    columns = ["rank", "score", *(["person"] if known else []), "image"]
+    rows = [
+        [
+            str(hit.rank),
+            f"{hit.score:.3f}",
+            *([str(hit.person_id) if hit.person_id is not None else ""] if known else []),
+            hit.name,
+        ]
+        for hit in hits
+    ]
+    print_table(columns, rows, right=(0, 1))
+
+
+def print_evaluation(evaluation: Evaluation) -> None:
+    """Metrics as rows of directions, the oracle's below."""
+    metrics = {"rank-1": "rank_1", "rank-5": "rank_5", "rank-10": "rank_10", "mAP": "mean_ap", "mINP": "mean_inp"}
+    directions = {"text → image": evaluation.text_to_image, "image → text": evaluation.image_to_text}
+    rows = [
+        [name, *[percent(getattr(report, field, None)) for field in metrics.values()]]
+        for name, report in {**directions, "oracle": evaluation.oracle}.items()
+        if report is not None
+    ]
+    counts = evaluation.text_to_image
+    print_table(
+        ["", *metrics],
+        rows,
+        title=f"{evaluation.dataset} {evaluation.split}: {counts.queries:,} queries, {counts.gallery:,} images",
+        right=range(1, 6),
+    )

@@ -1,0 +1,63 @@
+"""`tbps train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tbps_cli.cli import options
+
+
+@click.command()
+@click.argument("recipe")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/NAME of the recipe]")
+@click.option("--resume", is_flag=True, help="Go on with the run where it stopped, or start it.")
+@options.overwrite
+@options.root
+@options.device
+@options.as_json
+def command(
+    recipe: str,
+    overrides: tuple[str, ...],
+    out: Path | None,
+    resume: bool,
+    overwrite: bool,
+    root: Path | None,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Train a dual encoder from RECIPE: a YAML file, or a name that `tbps recipes` lists.
+
+    The run folder holds the resolved recipe, metrics.jsonl, best/ and last/. Ctrl-C or a kill
+    loses at most one epoch; --resume ends with the weights of the uninterrupted run.
+
+    \b
+    Examples:
+      tbps train toy
+      tbps train recipes/toy.yaml --set optim.lr=5e-4 --set seed=1 --out runs/toy-1
+      tbps train recipes/toy.yaml --resume
+    """
+    if resume and overwrite:
+        raise click.UsageError("--resume goes on with a run, --overwrite replaces it: choose one.")
+    from tbps_cli.recipe import find_recipe, load_recipe
+
+    resolved = load_recipe(find_recipe(recipe), overrides)
+    run = out or Path("runs") / resolved.name
+
+    from tbps_cli.cli import show
+    from tbps_cli.stages.train import train
+
+    progress = show.RichProgress()
+    try:
+        result = train(
+            resolved, run, root=root, device=device, resume=resume, overwrite=overwrite, progress=progress
+        )
+    except KeyboardInterrupt:
+        progress.note(f"stopped; what is finished is in {run}. Go on with: tbps train {recipe} … --resume")
+        raise
+    if as_json:
+        show.print_json(result.as_dict())
+    else:
+        click.echo(result.checkpoint)

@@ -1,0 +1,102 @@
+"""Image files as rows of a data set: decoded when asked for, or once into a nameless file."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from tbps_cli.data.transforms import ImageTransform
+from tbps_cli.errors import DataError, OutputError
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Stands in for an image that could not be read; an exception would lose its words in a worker."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class PixelBatch:
+    """Images that could be read, (B, 3, H, W) uint8 with their rows, and what went wrong with others."""
+
+    rows: tuple[int, ...]
+    pixels: Tensor
+    unreadable: tuple[Unreadable, ...]
+
+
+class ImageFiles(Dataset[Tensor | Unreadable]):
+    """Image files, decoded when asked for: row -> (3, H, W) uint8."""
+
+    def __init__(self, paths: Sequence[Path], transform: ImageTransform) -> None:
+        self.paths, self.transform = paths, transform
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, row: int) -> Tensor | Unreadable:
+        try:
+            return self.transform.read(self.paths[row])
+        except DataError as error:
+            return Unreadable(str(error))
+
+
+class DecodedImages(Dataset[Tensor | Unreadable]):
+    """Image files decoded once into a file without a name, which vanishes with the process.
+
+    N × 3 × H × W bytes of disk in `folder`; the system keeps in memory what it has room for.
+    Raises DataError for an unreadable image, OutputError when the disk is full.
+    """
+
+    def __init__(self, files: ImageFiles, folder: Path, advance: Callable[[int], None]) -> None:
+        shape = (len(files), 3, files.transform.height, files.transform.width)
+        try:
+            with tempfile.TemporaryFile(dir=folder) as file:
+                for row in range(len(files)):
+                    pixels = files[row]
+                    if isinstance(pixels, Unreadable):
+                        raise DataError(pixels.message)
+                    file.write(pixels.numpy().tobytes())
+                    advance(1)
+                file.flush()
+                self.pixels = np.memmap(file, dtype=np.uint8, mode="r+", shape=shape)
+        except OSError as error:
+            size = int(np.prod(shape, dtype=np.int64))
+            raise OutputError(
+                f"{folder}: cannot hold {size:,} bytes of decoded images ({error.strerror}). "
+                "Free some space or use --set data.cache=false."
+            ) from None
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, row: int) -> Tensor:
+        return torch.from_numpy(self.pixels[row])
+
+
+def load_pixels(
+    images: Dataset[Tensor | Unreadable], batches: Sequence[Sequence[int]], workers: int = 0
+) -> Iterator[PixelBatch]:
+    """Read batches of rows in order, in `workers` processes or, with 0, in this one."""
+    loaded = DataLoader(
+        images,
+        batch_sampler=batches,  # type: ignore[arg-type]
+        num_workers=workers,
+        collate_fn=_collate,
+    )
+    for batch, (pixels, unreadable) in zip(batches, loaded, strict=True):
+        rows = tuple(row for position, row in enumerate(batch) if position not in unreadable)
+        yield PixelBatch(rows, pixels, tuple(unreadable.values()))
+
+
+def _collate(images: list[Tensor | Unreadable]) -> tuple[Tensor, dict[int, Unreadable]]:
+    readable = [image for image in images if isinstance(image, Tensor)]
+    unreadable = {position: image for position, image in enumerate(images) if isinstance(image, Unreadable)}
+    return torch.stack(readable) if readable else torch.empty(0), unreadable

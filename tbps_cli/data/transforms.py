@@ -1,0 +1,103 @@
+"""From an image file to pixels: reading what strangers took, resizing, mirroring, shifting."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from tbps_cli.errors import DataError
+
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM", "GIF")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".gif")
+LARGEST_IMAGE = 100_000_000  # pixels
+
+
+def read_image(path: Path, *, smallest: tuple[int, int] | None = None) -> Image.Image:
+    """Open an image as upright RGB, whatever its mode and orientation.
+
+    `smallest` (width, height) lets JPEG decode at a reduced scale that is no smaller.
+    Raises DataError naming the file, for anything that is not a readable image.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path, formats=FORMATS) as image:
+                width, height = image.size
+                if width * height > LARGEST_IMAGE:
+                    raise DataError(
+                        f"{path}: {width:,} × {height:,} pixels; tbps reads crops of people, "
+                        f"at most {LARGEST_IMAGE:,} pixels. Shrink or crop it."
+                    )
+                if smallest is not None:
+                    image.draft("RGB", smallest)
+                return _to_rgb(ImageOps.exif_transpose(image))
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{path}: {error} Shrink or crop it.") from None
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such image.") from None
+    except UnidentifiedImageError:
+        raise DataError(f"{path}: not an image that tbps reads ({', '.join(FORMATS)}).") from None
+    except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow raises for damaged files
+        raise DataError(f"{path}: damaged or unreadable image ({error}).") from None
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in ("I", "I;16", "I;16B", "F"):  # 16-bit greyscale would clip to white
+        pixels = np.asarray(image, dtype=np.float32)
+        image = Image.fromarray((pixels / max(float(pixels.max()), 1.0) * 255).astype(np.uint8))
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        ground = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(ground, image)
+    return image.convert("RGB")
+
+
+class ImageTransform:
+    """Pixels for an image encoder: resize on reading, augment and normalise a batch at a time."""
+
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        mean: Sequence[float] = (0.5, 0.5, 0.5),
+        std: Sequence[float] = (0.5, 0.5, 0.5),
+        flip: float = 0.0,
+        crop_padding: int = 0,
+    ) -> None:
+        self.height, self.width = height, width
+        self.mean = torch.tensor(mean).view(3, 1, 1)
+        self.std = torch.tensor(std).view(3, 1, 1)
+        self.flip, self.crop_padding = flip, crop_padding
+
+    def read(self, path: Path) -> Tensor:
+        """One image file as (3, H, W) uint8. Raises DataError."""
+        image = read_image(path, smallest=(2 * self.width, 2 * self.height))
+        image = image.resize((self.width, self.height), Image.Resampling.BICUBIC)
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """(B, 3, H, W) uint8 -> float32, normalised."""
+        return (pixels.float() / 255 - self.mean) / self.std
+
+    def augment(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
+        """(B, 3, H, W) uint8 -> the same, each image mirrored or shifted by chance."""
+        batch = len(pixels)
+        mirrored = torch.rand(batch, generator=generator) < self.flip
+        pixels = torch.where(mirrored.view(-1, 1, 1, 1), pixels.flip(-1), pixels)
+        if not self.crop_padding:
+            return pixels
+        padding = self.crop_padding
+        padded = torch.nn.functional.pad(pixels.float(), [padding] * 4, mode="replicate").to(torch.uint8)
+        tops, lefts = torch.randint(0, 2 * padding + 1, (2, batch), generator=generator).tolist()
+        return torch.stack(
+            [
+                image[:, top : top + self.height, left : left + self.width]
+                for image, top, left in zip(padded, tops, lefts, strict=True)
+            ]
+        )

@@ -1,0 +1,1 @@
+"""Image -> unit vector, caption -> unit vector."""

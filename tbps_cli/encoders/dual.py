@@ -1,0 +1,35 @@
+"""The dual encoder: an image encoder and a text encoder that share one space of unit vectors."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from tbps_cli.encoders.protocol import Encoder
+
+
+class DualEncoder(nn.Module):
+    """Either half may be absent: searching needs no image encoder.
+
+    Embeddings are normalised here and nowhere else, in float32.
+    """
+
+    def __init__(self, image_encoder: Encoder | None, text_encoder: Encoder | None) -> None:
+        super().__init__()
+        self.image_encoder = image_encoder
+        self.text_encoder = text_encoder
+
+    def encode_image(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) -> unit vectors (B, D)."""
+        assert self.image_encoder is not None, "loaded without its image encoder"
+        return normalize(self.image_encoder.trunk(self.image_encoder.stem(images)).embedding.float(), dim=-1)
+
+    def encode_text(self, token_ids: Tensor, token_mask: Tensor) -> Tensor:
+        """(B, L), (B, L) -> unit vectors (B, D)."""
+        assert self.text_encoder is not None, "loaded without its text encoder"
+        hidden = self.text_encoder.stem(token_ids, token_mask)
+        return normalize(self.text_encoder.trunk(hidden, token_mask).embedding.float(), dim=-1)
+
+    def forward(self, images: Tensor, token_ids: Tensor, token_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """A batch of pairs -> image and text embeddings, (B, D) each."""
+        return self.encode_image(images), self.encode_text(token_ids, token_mask)

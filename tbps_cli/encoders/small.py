@@ -1,0 +1,144 @@
+"""The small pair: two Transformers that a laptop CPU trains from scratch in minutes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import gelu, scaled_dot_product_attention
+
+from tbps_cli.encoders.protocol import Encoded
+
+
+class Block(nn.Module):
+    """A pre-norm Transformer block: (B, N, W) -> (B, N, W)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_norm = nn.LayerNorm(width)
+        self.query_key_value = nn.Linear(width, 3 * width)
+        self.attention_out = nn.Linear(width, width)
+        self.feedforward_norm = nn.LayerNorm(width)
+        self.feedforward_in = nn.Linear(width, 4 * width)
+        self.feedforward_out = nn.Linear(4 * width, width)
+
+    def forward(self, hidden: Tensor, mask: Tensor | None = None) -> Tensor:
+        """mask (B, N), True at tokens; padding is not attended to."""
+        B, N, W = hidden.shape
+        stacked = self.query_key_value(self.attention_norm(hidden)).view(B, N, 3, self.heads, W // self.heads)
+        query, key, value = stacked.permute(2, 0, 3, 1, 4)  # (B, heads, N, W / heads) each
+        attended = scaled_dot_product_attention(
+            query, key, value, attn_mask=None if mask is None else mask[:, None, None, :]
+        )
+        hidden = hidden + self.attention_out(attended.transpose(1, 2).reshape(B, N, W))
+        inner = gelu(self.feedforward_in(self.feedforward_norm(hidden)), approximate="tanh")
+        return hidden + self.feedforward_out(inner)
+
+
+class SmallImageEncoder(nn.Module):
+    """A ViT that pools horizontal stripes: (B, 3, H, W) -> (B, embedding_dim).
+
+    A person is upright, so a stripe is roughly a garment: the patches of each stripe are
+    averaged apart, and the embedding is one linear map of all stripes together.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_height: int,
+        image_width: int,
+        patch_size: int,
+        width: int,
+        depth: int,
+        heads: int,
+        stripes: int,
+        embedding_dim: int,
+        stem_blocks: int = 1,
+    ) -> None:
+        super().__init__()
+        self.patch_size, self.stripes, self.stem_blocks = patch_size, stripes, stem_blocks
+        patches = (image_height // patch_size) * (image_width // patch_size)
+        self.patch_embedding = nn.Linear(3 * patch_size * patch_size, width)
+        self.position_embedding = nn.Parameter(torch.randn(1, patches, width) * 0.02)
+        self.blocks = nn.ModuleList([Block(width, heads) for _ in range(depth)])
+        self.norm = nn.LayerNorm(width)
+        self.projection = nn.Linear(width * stripes, embedding_dim, bias=False)
+        initialise_by_fan_in(self)
+
+    def stem(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, 3, H, W) -> hidden (B, N, W), patches in reading order."""
+        B, channels, height, width = images.shape
+        size = self.patch_size
+        grid = images.view(B, channels, height // size, size, width // size, size)
+        patches = grid.permute(0, 2, 4, 1, 3, 5).reshape(B, -1, channels * size * size)
+        hidden = self.patch_embedding(patches) + self.position_embedding
+        for block in self.blocks[: self.stem_blocks]:
+            hidden = block(hidden)
+        return hidden
+
+    def trunk(self, hidden: Tensor, mask: Tensor | None = None) -> Encoded:
+        """hidden (B, N, W) -> embedding (B, D), tokens (B, N, W)."""
+        for block in self.blocks[self.stem_blocks :]:
+            hidden = block(hidden)
+        tokens = self.norm(hidden)
+        stripes = tokens.unflatten(1, (self.stripes, -1)).mean(dim=2)  # (B, stripes, W)
+        return Encoded(self.projection(stripes.flatten(1)), tokens)
+
+
+class SmallTextEncoder(nn.Module):
+    """A text Transformer with a short convolution in front: (B, L) -> (B, embedding_dim).
+
+    The convolution over neighbouring words ties a colour to its garment before attention has
+    learnt to. The embedding is a linear map of the maximum over words.
+    """
+
+    def __init__(
+        self,
+        *,
+        vocabulary_size: int,
+        context_length: int,
+        width: int,
+        depth: int,
+        heads: int,
+        convolution_width: int,
+        embedding_dim: int,
+        stem_blocks: int = 1,
+    ) -> None:
+        super().__init__()
+        self.stem_blocks = stem_blocks
+        self.word_embedding = nn.Embedding(vocabulary_size, width, padding_idx=0)
+        self.position_embedding = nn.Parameter(torch.randn(1, context_length, width) * 0.02)
+        self.convolution = nn.Conv1d(width, width, convolution_width, padding="same")
+        self.blocks = nn.ModuleList([Block(width, heads) for _ in range(depth)])
+        self.norm = nn.LayerNorm(width)
+        self.projection = nn.Linear(width, embedding_dim, bias=False)
+        initialise_by_fan_in(self)
+
+    def stem(self, token_ids: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, L) -> hidden (B, L, W)."""
+        hidden = self.word_embedding(token_ids) + self.position_embedding[:, : token_ids.shape[1]]
+        if mask is not None:
+            hidden = hidden * mask[..., None]  # or the convolution would read positions of padding
+        hidden = hidden + gelu(self.convolution(hidden.transpose(1, 2))).transpose(1, 2)
+        for block in self.blocks[: self.stem_blocks]:
+            hidden = block(hidden, mask)
+        return hidden
+
+    def trunk(self, hidden: Tensor, mask: Tensor | None = None) -> Encoded:
+        """hidden (B, L, W) -> embedding (B, D), tokens (B, L, W)."""
+        for block in self.blocks[self.stem_blocks :]:
+            hidden = block(hidden, mask)
+        tokens = self.norm(hidden)
+        words = tokens if mask is None else tokens.masked_fill(~mask[..., None], float("-inf"))
+        return Encoded(self.projection(words.amax(dim=1)), tokens)
+
+
+def initialise_by_fan_in(module: nn.Module) -> None:
+    """Weights with standard deviation fan-in^-1/2, biases zero, words 0.02."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            nn.init.trunc_normal_(part.weight, std=part.in_features**-0.5)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+        elif isinstance(part, nn.Embedding):
+            nn.init.normal_(part.weight, std=0.02)

@@ -1,0 +1,1 @@
+"""Proximity data generation (PDG): pairs that are one step away from real ones."""

@@ -1,0 +1,117 @@
+"""From recipe sections and checkpoints to objects: the only place where the two meet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from tbps_cli.checkpoint import Checkpoint, open_checkpoint
+from tbps_cli.data import layouts
+from tbps_cli.data.records import PersonRecord
+from tbps_cli.data.transforms import ImageTransform
+from tbps_cli.encoders.dual import DualEncoder
+from tbps_cli.encoders.small import SmallImageEncoder, SmallTextEncoder
+from tbps_cli.encoders.tokenizer import WordTokenizer
+from tbps_cli.errors import CheckpointError, RecipeError
+from tbps_cli.losses.contrastive import ContrastiveLoss
+from tbps_cli.proximity.captions import CaptionAugmenter
+from tbps_cli.recipe import Recipe, parse_recipe
+from tbps_cli.runtime import Advance, Progress
+from tbps_cli.toypedes.dataset import SIZES, draw_dataset, is_current
+from tbps_cli.training import optim
+
+TOY_SEED = 0  # of the drawings; a recipe's seed is of the training
+
+
+@dataclass(frozen=True)
+class LoadedEncoder:
+    """A checkpoint made ready for embedding; half of it when only half was asked for."""
+
+    dual: DualEncoder
+    tokenizer: WordTokenizer
+    transform: ImageTransform
+    recipe: Recipe
+    checkpoint: Checkpoint
+
+
+def open_dataset(dataset: str, root: Path | None, progress: Progress) -> tuple[Path, list[PersonRecord]]:
+    """The folder and the records of a data set; ToyPEDES is drawn on first use."""
+    layout = layouts.find_layout(dataset)
+    if dataset in SIZES:
+        folder = layouts.data_root(root) / layout.folder
+        size = SIZES[dataset]
+        if not is_current(folder, size, TOY_SEED):
+            with progress.track(f"drawing {layout.folder}", size.images) as advance:
+                draw_dataset(folder, size, seed=TOY_SEED, progress=_StepsBetween(advance))
+    folder = layouts.find_dataset(dataset, root)
+    return folder, layouts.read_records(dataset, folder)
+
+
+class _StepsBetween:
+    """Turns "so many are done" into "so many more are done"."""
+
+    def __init__(self, advance: Advance) -> None:
+        self.advance, self.done = advance, 0
+
+    def __call__(self, done: int, total: int) -> None:
+        self.advance(done - self.done, "")
+        self.done = done
+
+
+def build_transform(recipe: Recipe) -> ImageTransform:
+    return ImageTransform(**recipe.images.model_dump())
+
+
+def build_dual(recipe: Recipe, vocabulary_size: int, *, image: bool = True, text: bool = True) -> DualEncoder:
+    """New encoders with random weights, from torch's generator."""
+    image_section = recipe.image_encoder.model_dump(exclude={"kind"})
+    text_section = recipe.text_encoder.model_dump(exclude={"kind"})
+    return DualEncoder(
+        SmallImageEncoder(
+            image_height=recipe.images.height,
+            image_width=recipe.images.width,
+            embedding_dim=recipe.embedding_dim,
+            **image_section,
+        )
+        if image
+        else None,
+        SmallTextEncoder(vocabulary_size=vocabulary_size, embedding_dim=recipe.embedding_dim, **text_section)
+        if text
+        else None,
+    )
+
+
+def load_encoder(path: Path, device: torch.device, *, image: bool = True, text: bool = True) -> LoadedEncoder:
+    """Load a checkpoint for embedding. Raises CheckpointError.
+
+    The file of a half that is not asked for is not read.
+    """
+    checkpoint = open_checkpoint(path)
+    try:
+        recipe = parse_recipe(checkpoint.read_text("recipe.yaml"), place=str(checkpoint.folder / "recipe.yaml"))
+    except RecipeError as error:
+        raise CheckpointError(f"{error}\nThis tbps cannot read the checkpoint's recipe.") from None
+    vocabulary = checkpoint.read_text("vocabulary.txt").splitlines()
+    tokenizer = WordTokenizer(vocabulary, recipe.text_encoder.context_length)
+    dual = build_dual(recipe, len(vocabulary), image=image, text=text)
+    for name in (["image_encoder"] if image else []) + (["text_encoder"] if text else []):
+        try:
+            getattr(dual, name).load_state_dict(checkpoint.read_tensors(name))
+        except RuntimeError as error:
+            raise CheckpointError(f"{checkpoint.folder}/{name}.safetensors does not fit its recipe: {error}") from None
+    dual.eval().requires_grad_(False).to(device)
+    return LoadedEncoder(dual, tokenizer, build_transform(recipe), recipe, checkpoint)
+
+
+def build_loss(recipe: Recipe) -> ContrastiveLoss:
+    return ContrastiveLoss(**recipe.loss.model_dump())
+
+
+def build_optimizer(recipe: Recipe, dual: DualEncoder) -> torch.optim.Optimizer:
+    return optim.build_optimizer(dual, **recipe.optim.model_dump())
+
+
+def build_caption_augmenter(recipe: Recipe) -> CaptionAugmenter | None:
+    return CaptionAugmenter(**recipe.captions.model_dump()) if recipe.captions else None

@@ -1,0 +1,178 @@
+"""Images and captions through a checkpoint into a feature file."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tbps_cli import __version__
+from tbps_cli.data.images import ImageFiles, load_pixels
+from tbps_cli.data.records import Split, flatten_captions, select_split
+from tbps_cli.data.transforms import SUFFIXES, ImageTransform
+from tbps_cli.encoders.dual import DualEncoder
+from tbps_cli.encoders.tokenizer import WordTokenizer
+from tbps_cli.errors import DataError
+from tbps_cli.features import FeatureInfo, FeatureWriter, refuse_to_replace
+from tbps_cli.recipe import dump_recipe
+from tbps_cli.runtime import SILENCE, Progress, find_device
+from tbps_cli.stages.assemble import LoadedEncoder, load_encoder, open_dataset
+
+UNKNOWN_PERSON = -1
+BATCH = 64  # rows; the boundaries are fixed, so that the same rows give the same bits
+
+
+@dataclass(frozen=True)
+class EmbedResult:
+    """What was written where, and which images had to be left out."""
+
+    out: Path
+    images: int
+    captions: int
+    skipped: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def embed_dataset(
+    checkpoint: Path,
+    dataset: str,
+    split: Split,
+    out: Path,
+    *,
+    root: Path | None = None,
+    device: str = "auto",
+    workers: int = 0,
+    overwrite: bool = False,
+    progress: Progress = SILENCE,
+) -> EmbedResult:
+    """Embed the images and the captions of one split."""
+    refuse_to_replace(out, overwrite=overwrite)
+    encoder = load_encoder(checkpoint, find_device(device))
+    folder, records = open_dataset(dataset, root, progress)
+    records = select_split(records, split, dataset=dataset)
+    captions = flatten_captions(records)
+    info = describe(encoder, dataset=dataset, split=split, root=folder)
+    with FeatureWriter(out, info, encoder.recipe.embedding_dim, overwrite=overwrite) as writer:
+        with progress.track("embedding images", len(records)) as advance:
+            paths = [record.image for record in records]
+            for rows, embeddings, problems in embed_images(encoder.dual, encoder.transform, paths, workers):
+                if problems:
+                    raise DataError(f"{problems[0]} The split is incomplete without it; mend the data set.")
+                writer.add_images(
+                    [records[row].name for row in rows], [records[row].person_id for row in rows], embeddings
+                )
+                advance(len(rows), "")
+        with progress.track("embedding captions", len(captions.captions)) as advance:
+            for rows, embeddings in embed_captions(encoder.dual, encoder.tokenizer, captions.captions):
+                writer.add_captions(
+                    [captions.captions[row] for row in rows],
+                    [captions.person_ids[row] for row in rows],
+                    [captions.image_rows[row] for row in rows],
+                    embeddings,
+                )
+                advance(len(rows), "")
+    return EmbedResult(out, len(records), len(captions.captions), ())
+
+
+def embed_folder(
+    checkpoint: Path,
+    images: Path,
+    out: Path,
+    *,
+    device: str = "auto",
+    workers: int = 0,
+    skip_unreadable: bool = False,
+    overwrite: bool = False,
+    progress: Progress = SILENCE,
+) -> EmbedResult:
+    """Embed every image below a folder; names are paths below it.
+
+    Raises DataError when there is none, or for the first unreadable one unless they are skipped.
+    """
+    refuse_to_replace(out, overwrite=overwrite)
+    names = find_images(images)
+    encoder = load_encoder(checkpoint, find_device(device), text=False)
+    info = describe(encoder, dataset="", split="", root=images)
+    skipped: list[str] = []
+    with (
+        FeatureWriter(out, info, encoder.recipe.embedding_dim, overwrite=overwrite) as writer,
+        progress.track("embedding images", len(names)) as advance,
+    ):
+        paths = [images / name for name in names]
+        for rows, embeddings, problems in embed_images(encoder.dual, encoder.transform, paths, workers):
+            if problems and not skip_unreadable:
+                raise DataError(f"{problems[0]}\nNothing was written. --skip-unreadable leaves such images out.")
+            skipped += problems
+            if rows:
+                writer.add_images([names[row] for row in rows], [UNKNOWN_PERSON] * len(rows), embeddings)
+            advance(len(rows) + len(problems), "")
+        if len(skipped) == len(names):
+            raise DataError(f"{images}: none of its {len(names)} images could be read. The first: {skipped[0]}")
+    return EmbedResult(out, len(names) - len(skipped), 0, tuple(skipped))
+
+
+def find_images(folder: Path) -> list[str]:
+    """Names of all images below a folder, sorted. Raises DataError when there are none."""
+    if not folder.exists():
+        raise DataError(f"{folder}: no such folder.")
+    if not folder.is_dir():
+        raise DataError(f"{folder}: not a folder. --images takes a folder of images.")
+    names = sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES and path.is_file()
+    )
+    if not names:
+        raise DataError(f"{folder}: no image in it or below it ({', '.join(SUFFIXES)}).")
+    return names
+
+
+@torch.inference_mode()
+def embed_images(
+    dual: DualEncoder, transform: ImageTransform, paths: Sequence[Path], workers: int = 0
+) -> Iterator[tuple[Sequence[int], Tensor, list[str]]]:
+    """Rows, unit vectors (n, D) on the CPU, and what was wrong with unreadable images, batch by batch."""
+    device = next(dual.parameters()).device
+    for batch in load_pixels(ImageFiles(paths, transform), _batches(len(paths)), workers):
+        problems = [problem.message for problem in batch.unreadable]
+        embeddings = torch.empty(0)
+        if batch.rows:
+            embeddings = dual.encode_image(transform.normalise(batch.pixels).to(device)).cpu()
+        yield batch.rows, embeddings, problems
+
+
+@torch.inference_mode()
+def embed_captions(
+    dual: DualEncoder, tokenizer: WordTokenizer, captions: Sequence[str]
+) -> Iterator[tuple[Sequence[int], Tensor]]:
+    """Rows and unit vectors (n, D) on the CPU, batch by batch."""
+    device = next(dual.parameters()).device
+    for rows in _batches(len(captions)):
+        token_ids, token_mask = tokenizer([captions[row] for row in rows])
+        yield rows, dual.encode_text(token_ids.to(device), token_mask.to(device)).cpu()
+
+
+def describe(encoder: LoadedEncoder, *, dataset: str, split: str, root: Path) -> FeatureInfo:
+    """What a feature file says about where it comes from."""
+    return FeatureInfo(
+        checkpoint=str(encoder.checkpoint.folder.resolve()),
+        checkpoint_sha256=encoder.checkpoint.fingerprint,
+        recipe=dump_recipe(encoder.recipe),
+        dataset=dataset,
+        split=split,
+        root=str(root.resolve()),
+        tbps_version=__version__,
+        created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    )
+
+
+def _batches(count: int) -> list[range]:
+    return [range(start, min(start + BATCH, count)) for start in range(0, count, BATCH)]

@@ -1,0 +1,121 @@
+"""A sentence against a gallery of features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tbps_cli.data.layouts import LAYOUTS, safe_name
+from tbps_cli.errors import CheckpointError, DataError, FeatureError, FeatureMismatchError
+from tbps_cli.features import FeatureInfo, open_features
+from tbps_cli.retrieval.gallery import ExactGallery
+from tbps_cli.runtime import SILENCE, Progress, find_device
+from tbps_cli.stages.assemble import LoadedEncoder, load_encoder
+from tbps_cli.stages.embed import embed_captions
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One image that a search found. `image` is None when its name points outside of its folder."""
+
+    rank: int
+    score: float
+    name: str
+    image: Path | None
+    person_id: int | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def search(
+    query: str,
+    gallery: Path,
+    *,
+    k: int = 10,
+    checkpoint: Path | None = None,
+    device: str = "auto",
+    progress: Progress = SILENCE,
+) -> tuple[Hit, ...]:
+    """The k images of a gallery that are most like a sentence, best first.
+
+    The gallery knows which checkpoint can ask it questions; only its text encoder is loaded.
+    `checkpoint` names the place where that checkpoint lies now, if it has been moved.
+
+    Raises QueryError, FeatureError, FeatureMismatchError or CheckpointError.
+    """
+    return search_many([query], gallery, k=k, checkpoint=checkpoint, device=device, progress=progress)[0]
+
+
+def search_many(
+    queries: Sequence[str],
+    gallery: Path,
+    *,
+    k: int = 10,
+    checkpoint: Path | None = None,
+    device: str = "auto",
+    progress: Progress = SILENCE,
+) -> list[tuple[Hit, ...]]:
+    """As `search`, for several sentences at the cost of loading once."""
+    import torch
+
+    with open_features(gallery) as features:
+        images, info = features.images, features.info
+        if images is None:
+            raise FeatureError(f"{gallery}: holds captions but no images, so there is nothing to search.")
+        encoder = _load_asker(gallery, info, checkpoint, device)
+        for query in queries:
+            unknown = encoder.tokenizer.check_query(query)
+            if unknown:
+                progress.note(f"the model has never seen {', '.join(unknown)}; it goes by the other words")
+        embedded = torch.cat([rows for _, rows in embed_captions(encoder.dual, encoder.tokenizer, queries)])
+        hits = ExactGallery(images.blocks, images.count).search(embedded, k)
+        names, person_ids = images.names, images.person_ids
+    return [
+        tuple(
+            Hit(
+                rank=rank,
+                score=round(score, 6),
+                name=names[row],
+                image=_find_image(info, names[row]),
+                person_id=int(person_ids[row]) if person_ids[row] >= 0 else None,
+            )
+            for rank, (score, row) in enumerate(zip(scores, rows, strict=True), start=1)
+        )
+        for scores, rows in zip(hits.scores.tolist(), hits.rows.tolist(), strict=True)
+    ]
+
+
+def _load_asker(gallery: Path, info: FeatureInfo, checkpoint: Path | None, device: str) -> LoadedEncoder:
+    """The text encoder that embedded the gallery."""
+    try:
+        encoder = load_encoder(checkpoint or Path(info.checkpoint), find_device(device), image=False)
+    except CheckpointError as error:
+        if checkpoint is not None:
+            raise
+        raise CheckpointError(
+            f"{error}\n{gallery} was embedded with that checkpoint. If it has been moved, say where it is: "
+            "--checkpoint FOLDER."
+        ) from None
+    if encoder.checkpoint.fingerprint != info.checkpoint_sha256:
+        raise FeatureMismatchError(
+            f"{gallery} was embedded with {info.checkpoint} ({info.checkpoint_sha256[:12]}…), "
+            f"the query with {encoder.checkpoint.folder} ({encoder.checkpoint.fingerprint[:12]}…), "
+            "and their vectors cannot be compared. Embed the gallery again: "
+            f"tbps embed --checkpoint {encoder.checkpoint.folder} … --out {gallery} --overwrite"
+        )
+    return encoder
+
+
+def _find_image(info: FeatureInfo, name: str) -> Path | None:
+    """Where the image lies; a gallery that a stranger made cannot point outside of its folder."""
+    try:
+        below = safe_name(name, "gallery")
+    except DataError:
+        return None
+    layout = LAYOUTS.get(info.dataset)
+    folder = Path(info.root) / layout.images if layout else Path(info.root)
+    return folder / below

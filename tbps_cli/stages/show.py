@@ -1,0 +1,28 @@
+"""Hits as pictures: a contact sheet, a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tbps_cli.report.page import ShownSearch, write_search_page
+from tbps_cli.report.sheet import ShownHit, write_sheet
+from tbps_cli.stages.search import Hit
+
+
+def show_hits(
+    query: str, hits: Sequence[Hit], *, sheet: Path | None, html: Path | None, overwrite: bool = False
+) -> list[Path]:
+    """Write the sheet and the page that were asked for. Raises OutputError."""
+    shown = as_shown(query, hits)
+    written = []
+    if sheet:
+        written.append(write_sheet(query, shown.hits, sheet, overwrite=overwrite))
+    if html:
+        written.append(write_search_page([shown], html, title="tbps search", overwrite=overwrite))
+    return written
+
+
+def as_shown(query: str, hits: Sequence[Hit]) -> ShownSearch:
+    """A search as the report room takes it."""
+    return ShownSearch(query, tuple(ShownHit(hit.rank, hit.score, hit.name, hit.image) for hit in hits))

@@ -1,0 +1,104 @@
+"""The folder of one training: recipe, curves, `best/` and `last/`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tbps_cli.errors import DependencyError, OutputError, TrainingError
+
+RECIPE, METRICS = "recipe.yaml", "metrics.jsonl"
+
+
+class Run:
+    """A run folder that is open for writing.
+
+    metrics.jsonl has one line an epoch, written before `last/`, so that a training that was
+    killed between the two writes that line again after --resume and loses none.
+    """
+
+    def __init__(self, folder: Path, *, tensorboard: bool = False) -> None:
+        self.folder = folder
+        self.best, self.last = folder / "best", folder / "last"
+        self.board = _open_tensorboard(folder) if tensorboard else None
+
+    @classmethod
+    def open(
+        cls, folder: Path, recipe: str, *, resume: bool, overwrite: bool = False, tensorboard: bool = False
+    ) -> Run:
+        """Make the folder of a new run, or open the one to go on with.
+
+        Raises OutputError for a folder that is in use, TrainingError for another recipe's run.
+        """
+        known = folder / RECIPE
+        try:
+            if known.exists() and resume and known.read_text(encoding="utf-8") != recipe:
+                raise TrainingError(
+                    f"{folder}: was trained with another recipe ({known}). Give the same recipe and the same "
+                    "--set to resume it, or another --out to start a new run."
+                )
+            if known.exists() and overwrite:
+                _clear(folder)
+            elif folder.exists() and any(folder.iterdir()) and not (known.exists() and resume):
+                raise OutputError(
+                    f"{folder}: not empty. --resume goes on with it, --overwrite replaces a run, "
+                    "--out names another folder."
+                )
+            folder.mkdir(parents=True, exist_ok=True)
+            if not known.exists():
+                known.write_text(recipe, encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"{folder}: cannot be written ({error.strerror}). Choose another --out.") from None
+        return cls(folder, tensorboard=tensorboard)
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl; a last line that a kill cut short is left out."""
+        path = self.folder / METRICS
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        metrics = []
+        for line in lines:
+            try:
+                metrics.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+        return metrics
+
+    def forget_after(self, epoch: int) -> None:
+        """Drop the metrics of epochs that `last/` does not hold."""
+        kept = [line for line in self.read_metrics() if line["epoch"] <= epoch]
+        partial = self.folder / f".{METRICS}.partial"
+        partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        partial.replace(self.folder / METRICS)
+
+    def log(self, metrics: Mapping[str, float]) -> None:
+        """Add one epoch's line, and its points to the curves. Raises OutputError on a full disk."""
+        try:
+            with (self.folder / METRICS).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(metrics) + "\n")
+        except OSError as error:
+            raise OutputError(f"{self.folder / METRICS}: cannot be written ({error.strerror}).") from None
+        if self.board is not None:
+            for name, value in metrics.items():
+                self.board.add_scalar(name, value, int(metrics["epoch"]))
+            self.board.flush()
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a run wrote, and nothing that somebody else put there."""
+    for name in ("best", "last", ".best.replaced", ".last.replaced", ".best.partial", ".last.partial", "tensorboard"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in (RECIPE, METRICS):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _open_tensorboard(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise DependencyError(
+            "training.tensorboard needs TensorBoard: pip install 'tbps-cli[tensorboard]'"
+        ) from None
+    return SummaryWriter(str(folder / "tensorboard"))
