@@ -60,4 +60,8 @@ def why_bad(row: np.ndarray) -> str:
 
 def is_unicode(text: str) -> bool:
     """False for the lone surrogates with which Python and h5py carry bytes that are not UTF-8."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -71,13 +71,13 @@ class FeatureTable:
 
     @property
     def image_rows(self) -> np.ndarray:
-        """(N,) int64, captions only: the row of the image each was written for, -1 when unknown. Raises FeatureError."""
+        """(N,) int64, captions only: row of the image each was written for, -1 when unknown. Raises FeatureError."""
         if self.name != "captions":
             raise ValueError("only captions have image rows")
         return self._numbers("image_rows")
 
     def blocks(self, rows: int = 16384) -> Iterator[np.ndarray]:
-        """Yield (b, D) float32 blocks of unit rows, in order; b is `rows` but for the last. Raises FeatureError."""
+        """Yield (b, D) float32 blocks of unit rows, in order; the last may be smaller. Raises FeatureError."""
         if rows < 1:
             raise ValueError(f"a block has at least one row, not {rows}")
         place = f"{self.name}/features"
@@ -91,7 +91,12 @@ class FeatureTable:
 
     def read(self) -> np.ndarray:
         """Return all rows: (N, D) float32. Raises FeatureError."""
-        return np.concatenate(list(self.blocks()))
+        whole = np.empty((self.count, self.dimension), dtype=np.float32)
+        start = 0
+        for block in self.blocks():
+            whole[start : start + len(block)] = block
+            start += len(block)
+        return whole
 
     def _numbers(self, column: str) -> np.ndarray:
         place = f"{self.name}/{column}"
@@ -183,7 +188,7 @@ class FeatureFile:
             self.refuse(f"attribute format_version is {version!r}, not a number")
         if version > FORMAT_VERSION:
             raise FeatureError(
-                f"{self.path}: its format is version {version}, this tbps {__version__} reads {FORMAT_VERSION}. "
+                f"{self.path}: its format is version {version}, and tbps {__version__} reads {FORMAT_VERSION}. "
                 "Upgrade tbps, or embed the images again with this one."
             )
         if version != FORMAT_VERSION:
@@ -257,7 +262,7 @@ class FeatureFile:
         return dataset
 
     def _child(self, parent: h5py.Group, name: str, kind: type) -> Any:
-        """Return what `parent` itself holds under `name`, following no link to another place; None if nothing."""
+        """Return what `parent` itself holds under `name`, None if nothing; no link is followed."""
         place = f"{parent.name}/{name}".lstrip("/")
         with self.reading(place):
             if not parent.id.links.exists(name.encode()):

@@ -107,7 +107,7 @@ class FeatureWriter:
         image_rows: Sequence[int],
         features: np.ndarray | Tensor,
     ) -> None:
-        """Append captions; `image_rows` are rows of this file's images, -1 when unknown. Raises as `add_images`."""
+        """Append captions; `image_rows` are rows of the images, -1 when unknown. Raises as `add_images`."""
         self._add("captions", captions, {"person_ids": person_ids, "image_rows": image_rows}, features)
         self._highest_image_row = max([self._highest_image_row, *map(int, image_rows)])
 

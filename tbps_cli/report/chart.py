@@ -16,7 +16,7 @@ from tbps_cli.report.text import clean, percent_text, shorten
 
 # Units of the view box; the page scales it.
 WIDTH, HEIGHT = 520, 270
-LEFT, RIGHT, TOP, BOTTOM = 46, 58, 34, 40
+LEFT, RIGHT, TOP, BOTTOM = 54, 62, 34, 40
 LEAST_GAP = 17  # between two labels at the ends of their lines
 
 _COLOURS = ("var(--series-1, #1f6f78)", "var(--series-2, #b4621f)", "var(--series-3, #76509a)")

@@ -186,7 +186,7 @@ def _narrow(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
 
 
 def _longest(cut: Callable[[int], str], limit: int, font: ImageFont.FreeTypeFont, width: int) -> str:
-    """Return the longest `cut(count)` that fits, count up to `limit`; more characters are taken to be wider."""
+    """Return the longest `cut(count)` up to `limit` that fits; more characters are taken to be wider."""
     low, high = 0, limit
     while low < high:
         middle = (low + high + 1) // 2

@@ -78,7 +78,7 @@ class ExactGallery:
 
 
 def _best(scores: Tensor, k: int, start: int) -> Hits:
-    """Return the k best columns of scores (Q, b), equal ones in order of their rows; column 0 is row `start`."""
+    """Return the k best columns of scores (Q, b), of equal ones the lower first; column 0 is row `start`."""
     k = min(k, scores.shape[1])
     values, columns = scores.topk(min(k + 1, scores.shape[1]))
     if values.shape[1] > k:
@@ -92,7 +92,7 @@ def _best(scores: Tensor, k: int, start: int) -> Hits:
 
 
 def _merge(first: Hits, second: Hits, k: int) -> Hits:
-    """Return the k best of two; the rows of `first` are the lower ones, and a stable sort leaves them first."""
+    """Return the k best of two; a stable sort leaves `first`, whose rows are lower, first on a tie."""
     scores, order = torch.cat([first.scores, second.scores], dim=1).sort(dim=1, descending=True, stable=True)
     rows = torch.cat([first.rows, second.rows], dim=1).gather(1, order)
     return Hits(scores[:, :k], rows[:, :k])

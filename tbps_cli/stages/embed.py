@@ -18,7 +18,7 @@ from tbps_cli.data.transforms import SUFFIXES, ImageTransform
 from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.encoders.tokenizer import WordTokenizer
 from tbps_cli.errors import DataError
-from tbps_cli.features import FeatureInfo, FeatureWriter, refuse_to_replace
+from tbps_cli.features import FeatureInfo, FeatureWriter
 from tbps_cli.recipe import dump_recipe
 from tbps_cli.runtime import SILENCE, Progress, find_device
 from tbps_cli.stages.assemble import LoadedEncoder, load_encoder, open_dataset
@@ -54,7 +54,6 @@ def embed_dataset(
     progress: Progress = SILENCE,
 ) -> EmbedResult:
     """Embed the images and the captions of one split."""
-    refuse_to_replace(out, overwrite=overwrite)
     encoder = load_encoder(checkpoint, find_device(device))
     folder, records = open_dataset(dataset, root, progress)
     records = select_split(records, split, dataset=dataset)
@@ -97,7 +96,6 @@ def embed_folder(
 
     Raises DataError when there is none, or for the first unreadable one unless they are skipped.
     """
-    refuse_to_replace(out, overwrite=overwrite)
     names = find_images(images)
     encoder = load_encoder(checkpoint, find_device(device), text=False)
     info = describe(encoder, dataset="", split="", root=images)

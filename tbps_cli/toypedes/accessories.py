@@ -39,7 +39,20 @@ def _draw_cap(figure: Figure, x: float) -> None:
     canvas.ellipse((x, -0.008), 0.006, 0.005, seam(ink))
     brim = seam(ink, 0.34)
     if figure.view.facing == "front":
-        canvas.blob([(-0.058, 0.046), (-0.040, 0.034), (0.0, 0.030), (0.040, 0.034), (0.058, 0.046), (0.046, 0.062), (0.0, 0.068), (-0.046, 0.062), (-0.058, 0.046)], brim)
+        canvas.blob(
+            [
+                (-0.058, 0.046),
+                (-0.040, 0.034),
+                (0.0, 0.030),
+                (0.040, 0.034),
+                (0.058, 0.046),
+                (0.046, 0.062),
+                (0.0, 0.068),
+                (-0.046, 0.062),
+                (-0.058, 0.046),
+            ],
+            brim,
+        )
         canvas.line(((0, -0.004), (0, 0.028)), seam(ink, 0.25), 0.005)
     elif figure.view.facing == "back":
         canvas.line(((0, -0.004), (0, 0.030)), seam(ink, 0.25), 0.005)
@@ -52,9 +65,18 @@ def _draw_cap(figure: Figure, x: float) -> None:
 def draw_handbag(figure: Figure, hand: Point, darkness: float = 1.0) -> None:
     """Hang a handbag from a hand."""
     canvas, ink, (x, y) = figure.canvas, shade(figure.inks.bag, darkness), hand
-    canvas.line(((x - 0.030, y + 0.052), (x - 0.012, y + 0.002), (x + 0.012, y + 0.002), (x + 0.030, y + 0.052)), seam(ink, 0.45), 0.011)
-    canvas.polygon([(x - 0.054, y + 0.045), (x + 0.054, y + 0.045), (x + 0.064, y + 0.145), (x - 0.064, y + 0.145)], ink)
-    canvas.polygon([(x - 0.054, y + 0.045), (x + 0.054, y + 0.045), (x + 0.045, y + 0.082), (x - 0.045, y + 0.082)], seam(ink, 0.28))
+    canvas.line(
+        ((x - 0.030, y + 0.052), (x - 0.012, y + 0.002), (x + 0.012, y + 0.002), (x + 0.030, y + 0.052)),
+        seam(ink, 0.45),
+        0.011,
+    )
+    canvas.polygon(
+        [(x - 0.054, y + 0.045), (x + 0.054, y + 0.045), (x + 0.064, y + 0.145), (x - 0.064, y + 0.145)], ink
+    )
+    canvas.polygon(
+        [(x - 0.054, y + 0.045), (x + 0.054, y + 0.045), (x + 0.045, y + 0.082), (x - 0.045, y + 0.082)],
+        seam(ink, 0.28),
+    )
     canvas.ellipse((x, y + 0.082), 0.010, 0.010, _CLASP)
 
 
@@ -91,8 +113,14 @@ def draw_backpack(figure: Figure) -> None:
 def draw_backpack_from_the_side(figure: Figure) -> None:
     """Draw the backpack as a hump on the back, before the trunk."""
     canvas, ink = figure.canvas, figure.inks.bag
-    canvas.blob([(-0.03, 0.180), (-0.125, 0.188), (-0.168, 0.26), (-0.168, 0.40), (-0.12, 0.445), (-0.03, 0.430)], seam(ink, 0.35))
-    canvas.blob([(-0.03, 0.188), (-0.120, 0.197), (-0.158, 0.265), (-0.158, 0.395), (-0.115, 0.435), (-0.03, 0.420)], ink)
+    canvas.blob(
+        [(-0.03, 0.180), (-0.125, 0.188), (-0.168, 0.26), (-0.168, 0.40), (-0.12, 0.445), (-0.03, 0.430)],
+        seam(ink, 0.35),
+    )
+    canvas.blob(
+        [(-0.03, 0.188), (-0.120, 0.197), (-0.158, 0.265), (-0.158, 0.395), (-0.115, 0.435), (-0.03, 0.420)],
+        ink,
+    )
     canvas.blob([(-0.13, 0.315), (-0.186, 0.325), (-0.188, 0.415), (-0.13, 0.425)], seam(ink, 0.30))
     canvas.line(((-0.15, 0.275), (-0.06, 0.262)), seam(ink, 0.5), 0.009)
 

@@ -15,7 +15,11 @@ def draw_arm(figure: Figure, shoulder: Point, elbow: Point, hand: Point, darknes
     """Draw one arm with its sleeve; `darkness` below 1 is for the arm in the shade."""
     canvas, body = figure.canvas, figure.body
     skin, cloth = shade(figure.inks.skin, darkness), shade(figure.inks.upper, darkness)
-    top, middle, wrist = 0.031 * body.arm * body.bulk, 0.0255 * body.arm * body.bulk, 0.0205 * body.arm * body.bulk
+    top, middle, wrist = (
+        0.031 * body.arm * body.bulk,
+        0.0255 * body.arm * body.bulk,
+        0.0205 * body.arm * body.bulk,
+    )
     patterned = figure.person.pattern in ("striped", "checked")
     canvas.ellipse((hand[0], hand[1] + 0.008), 0.020, 0.024, skin)
     if figure.person.sleeves == "long":
@@ -48,4 +52,6 @@ def _finish_cuff(figure: Figure, elbow: Point, cuff: Point, wrist: float, cloth:
         canvas.line(((x - wrist, y), (x + wrist, y)), seam(cloth, 0.5), 0.010)
     elif upper == "shirt":
         x, y = between(elbow, cuff, 0.95)
-        canvas.line(((x - wrist, y), (x + wrist, y)), shade(cloth, 1.14 if sum(cloth[:3]) < 600 else 0.8), 0.020)
+        canvas.line(
+            ((x - wrist, y), (x + wrist, y)), shade(cloth, 1.14 if sum(cloth[:3]) < 600 else 0.8), 0.020
+        )

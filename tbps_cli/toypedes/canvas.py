@@ -105,16 +105,16 @@ class Canvas:
     def limb(self, joints: Sequence[Point], radii: Sequence[float], ink: Ink) -> None:
         """Draw a round body through two or more joints: dark at the edge, bright towards the light."""
         shift = 0.28 * self.light
-        lit = [(x + shift * radius, y) for (x, y), radius in zip(joints, radii)]
-        self._chain(joints, radii, shade(ink, 0.72))
+        lit = [(x + shift * radius, y) for (x, y), radius in zip(joints, radii, strict=True)]
+        self._chain(joints, radii, shade(ink, 0.76))
         self._chain(lit, [radius * 0.7 for radius in radii], ink)
-        gleam = [(x + 1.7 * shift * radius, y) for (x, y), radius in zip(joints, radii)]
-        self.line(gleam, shade(ink, 1.12), 0.5 * sum(radii) / len(radii))
+        gleam = [(x + 1.7 * shift * radius, y) for (x, y), radius in zip(joints, radii, strict=True)]
+        self.line(gleam, shade(ink, 1.06), 0.5 * sum(radii) / len(radii))
 
     def _chain(self, joints: Sequence[Point], radii: Sequence[float], ink: Ink) -> None:
-        for start, end, start_radius, end_radius in zip(joints, joints[1:], radii, radii[1:]):
+        for start, end, start_radius, end_radius in zip(joints, joints[1:], radii, radii[1:], strict=False):
             self._taper(start, end, start_radius, end_radius, ink)
-        for joint, radius in zip(joints, radii):
+        for joint, radius in zip(joints, radii, strict=True):
             self.ellipse(joint, radius, radius, ink)
 
     def _taper(self, start: Point, end: Point, start_radius: float, end_radius: float, ink: Ink) -> None:
@@ -143,14 +143,15 @@ class Canvas:
 
 
 def curve(points: Sequence[Point]) -> list[Point]:
-    """Catmull-Rom curve through all points, open-ended: an outline's corners stay where it starts and ends."""
+    """Catmull-Rom curve through all points; open-ended, so that an outline keeps a corner at its ends."""
     smooth: list[Point] = []
     last = len(points) - 1
     for index in range(last):
         (x0, y0), (x1, y1) = points[max(0, index - 1)], points[index]
         (x2, y2), (x3, y3) = points[index + 1], points[min(last, index + 2)]
         smooth.extend(
-            (a * x0 + b * x1 + c * x2 + d * x3, a * y0 + b * y1 + c * y2 + d * y3) for a, b, c, d in _CURVE_WEIGHTS
+            (a * x0 + b * x1 + c * x2 + d * x3, a * y0 + b * y1 + c * y2 + d * y3)
+            for a, b, c, d in _CURVE_WEIGHTS
         )
     smooth.append(points[last])
     return smooth

@@ -65,8 +65,12 @@ def draw_dataset(
     if is_current(root, size, seed):
         return root
     _refuse_occupied(root, size, seed)
-    with staged_folder(root) as staging:
-        _write_dataset(staging, size, seed, processes or usable_cores(), progress)
+    try:
+        with staged_folder(root) as staging:
+            _write_dataset(staging, size, seed, processes or usable_cores(), progress)
+    except OutputError:
+        if not is_current(root, size, seed):  # somebody else drew the same, and was faster
+            raise
     return root
 
 

@@ -38,7 +38,8 @@ def draw_person(person: Person, view: View, *, height: int = 128, width: int = 6
     """Draw one person as one view shows them.
 
     The same arguments give the same pixels, in every process. Two people who differ in
-    one attribute differ in the pixels of that attribute alone, before blur and JPEG.
+    one colour alone differ, before blur and JPEG, in the pixels that hold some of that
+    garment; where it fills less than half of a pixel, the label may be a neighbour's.
 
     Args:
         person: Who is drawn.
@@ -46,13 +47,8 @@ def draw_person(person: Person, view: View, *, height: int = 128, width: int = 6
         height: Of the picture, pixels.
         width: Of the picture, pixels.
     """
-    placement = _place(person, view, height, width)
-    figure = Figure(person, view, inks_of(person), body_of(person), Canvas(placement))
-    if view.facing in ("left", "right"):
-        draw_side(figure)
-    else:
-        draw_front_or_back(figure)
-    layers = figure.canvas.layers()
+    placement = place(person, view, height, width)
+    layers = draw_figure(person, view, placement).layers()
     ground = _cast_shadow(np.array(draw_scene(view, width, height), dtype=np.float32), placement)
     picture = ground * (1 - layers.opacity) + layers.colour * _uneven_light(view, height, width)
     labels = layers.labels
@@ -64,7 +60,18 @@ def draw_person(person: Person, view: View, *, height: int = 128, width: int = 6
     return Drawing(image=take(picture, view), labels=Image.fromarray(labels))
 
 
-def _place(person: Person, view: View, height: int, width: int) -> Placement:
+def draw_figure(person: Person, view: View, placement: Placement) -> Canvas:
+    """Draw a person without background, light and noise."""
+    figure = Figure(person, view, inks_of(person), body_of(person), Canvas(placement))
+    if view.facing in ("left", "right"):
+        draw_side(figure)
+    else:
+        draw_front_or_back(figure)
+    return figure.canvas
+
+
+def place(person: Person, view: View, height: int, width: int) -> Placement:
+    """Find a figure's place in a picture of `height` x `width` pixels."""
     unit = height * view.scale * person.height
     return Placement(
         width=width,
@@ -92,6 +99,8 @@ def _cast_shadow(ground: np.ndarray, placement: Placement) -> np.ndarray:
 
 def _uneven_light(view: View, height: int, width: int) -> np.ndarray:
     """Soft patches of light `(height, width, 1)` around 1."""
-    coarse = generator(view, "light").standard_normal((max(2, height // 8), max(2, width // 8)), dtype=np.float32)
+    coarse = generator(view, "light").standard_normal(
+        (max(2, height // 8), max(2, width // 8)), dtype=np.float32
+    )
     patches = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
     return 1 + _FABRIC * np.asarray(patches)[..., None]

@@ -33,7 +33,7 @@ def draw_images(folder: Path, truths: Iterable[ImageTruth], processes: int) -> G
 
     Raises:
         OSError: an image could not be written.
-        OutputError: a drawing process was killed.
+        OutputError: a drawing process ended early.
     """
     chunks = _chunks(iter(truths))
     if processes == 1:
@@ -53,7 +53,8 @@ def draw_images(folder: Path, truths: Iterable[ImageTruth], processes: int) -> G
             yield sum(future.result() for future in done)
     except BrokenProcessPool as error:
         raise OutputError(
-            f"{folder}: a drawing process was killed, perhaps for want of memory. Try again with one process."
+            f"{folder}: a drawing process ended early, perhaps for want of memory, or because a script calls "
+            'this outside of `if __name__ == "__main__":`. Try again with processes=1.'
         ) from error
     finally:
         executor.shutdown(wait=True, cancel_futures=True)

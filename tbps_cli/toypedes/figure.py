@@ -16,6 +16,8 @@ _HEMS = {"jacket": 0.530, "hoodie": 0.520, "sweater": 0.515, "t-shirt": 0.510, "
 _COAT_HEM = 0.690
 _COAT_HEM_OVER_BARE_LEGS = 0.635  # lets the shorts or the skirt beneath look out
 _BULK = {"coat": 1.13, "jacket": 1.12, "hoodie": 1.11, "sweater": 1.04}
+_LEG_TAPERS = {"trousers": (0.88, 0.84), "jeans": (0.72, 0.56)}  # knee and ankle as shares of the thigh
+_BARE_LEG_TAPER = (0.74, 0.47)
 SHORTS_HEM = 0.89  # share of the thigh that shorts cover
 SKIRT_HEM = 0.700
 
@@ -72,11 +74,7 @@ def body_of(person: Person) -> Body:
     bare = person.lower in ("shorts", "skirt", "none")
     bulk = _BULK.get(person.upper, 1.0)
     thigh = 0.046 * build * (1.0 if bare else 1.12)
-    knee_share, ankle_share = {"trousers": (0.88, 0.84), "jeans": (0.72, 0.56)}.get(person.lower, (0.74, 0.47))
-    if person.upper == "coat":
-        hem = _COAT_HEM_OVER_BARE_LEGS if bare else _COAT_HEM
-    else:
-        hem = _HEMS[person.upper]
+    knee_share, ankle_share = _LEG_TAPERS.get(person.lower, _BARE_LEG_TAPER)
     return Body(
         shoulder=(0.094 if female else 0.112) * build,
         waist=(0.066 if female else 0.085) * build,
@@ -88,5 +86,5 @@ def body_of(person: Person) -> Body:
         ankle=thigh * ankle_share,
         arm=build,
         bulk=bulk,
-        hem=hem,
+        hem=_HEMS.get(person.upper, _COAT_HEM_OVER_BARE_LEGS if bare else _COAT_HEM),
     )

@@ -10,6 +10,7 @@ from tbps_cli.toypedes.canvas import Point
 from tbps_cli.toypedes.figure import Figure
 from tbps_cli.toypedes.legs import draw_leg, draw_pelvis, draw_shoe
 from tbps_cli.toypedes.torso import draw_torso
+from tbps_cli.toypedes.torso_back import draw_hood
 
 _STEP = 0.045  # how far a foot lifts, figure heights
 
@@ -29,6 +30,8 @@ def draw_front_or_back(figure: Figure) -> None:
         accessories.draw_straps(figure)
     elif bag == "backpack":
         accessories.draw_backpack(figure)
+        if figure.person.upper == "hoodie":
+            draw_hood(figure)  # again: it hangs over the backpack
     if front:
         head.draw_face_and_hair(figure)
     else:

@@ -17,12 +17,26 @@ def draw_face_and_hair(figure: Figure) -> None:
     canvas, skin, hair = figure.canvas, figure.inks.skin, figure.inks.hair
     length = figure.person.hair_length
     if length == "long":
-        right = [(0.030, 0.020), (0.060, 0.070), (0.066, 0.160), (0.074, 0.245), (0.040, 0.255), (0.034, 0.140)]
+        right = [
+            (0.030, 0.020),
+            (0.060, 0.070),
+            (0.066, 0.160),
+            (0.074, 0.245),
+            (0.040, 0.255),
+            (0.034, 0.140),
+        ]
         canvas.blob(mirrored(right[::-1]) + right, shade(hair, 0.9))
         canvas.capsule((0, 0.12), (0, 0.16), 0.026, 0.030, shade(skin, 0.90))
     elif length == "ponytail":
         side = -1 if figure.chance("ponytail side") < 0.5 else 1
-        tail = ((0.036, 0.060), (0.066, 0.110), (0.074, 0.180), (0.056, 0.250), (0.036, 0.190), (0.034, 0.120))
+        tail = (
+            (0.036, 0.060),
+            (0.066, 0.110),
+            (0.074, 0.180),
+            (0.056, 0.250),
+            (0.036, 0.190),
+            (0.034, 0.120),
+        )
         canvas.blob([(side * x, y) for x, y in tail], shade(hair, 0.88))
     jaw = 0.038 if figure.female else 0.041
     canvas.ellipse((0, 0.062), 0.049, 0.060, hair)
@@ -68,10 +82,26 @@ def draw_profile(figure: Figure) -> None:
     canvas, skin, hair, x = figure.canvas, figure.inks.skin, figure.inks.hair, SIDE_HEAD_X
     length = figure.person.hair_length
     if length == "long":
-        fall = ((-0.02, 0.02), (-0.06, 0.06), (-0.062, 0.15), (-0.078, 0.250), (-0.030, 0.268), (-0.012, 0.16), (0, 0.08))
+        fall = (
+            (-0.02, 0.02),
+            (-0.06, 0.06),
+            (-0.062, 0.15),
+            (-0.078, 0.250),
+            (-0.030, 0.268),
+            (-0.012, 0.16),
+            (0, 0.08),
+        )
         canvas.blob([(x + dx, y) for dx, y in fall], shade(hair, 0.9))
     elif length == "ponytail":
-        tail = ((-0.04, 0.045), (-0.085, 0.06), (-0.108, 0.14), (-0.096, 0.225), (-0.074, 0.19), (-0.070, 0.12), (-0.035, 0.085))
+        tail = (
+            (-0.04, 0.045),
+            (-0.085, 0.06),
+            (-0.108, 0.14),
+            (-0.096, 0.225),
+            (-0.074, 0.19),
+            (-0.070, 0.12),
+            (-0.035, 0.085),
+        )
         canvas.blob([(x + dx, y) for dx, y in tail], hair)
         canvas.line(((x - 0.050, 0.046), (x - 0.050, 0.080)), relabelled((*_HAIR_TIE, 0), hair[3]), 0.014)
     canvas.ellipse((x - 0.004, 0.066), 0.053, 0.064, hair)
@@ -98,6 +128,6 @@ def draw_glasses(figure: Figure) -> None:
         canvas.line(((-0.046, 0.070), (0.046, 0.070)), frames, 0.010)
         return
     x = SIDE_HEAD_X
-    canvas.line(((x - 0.012, 0.067), (x + 0.036, 0.069)), frames, 0.012)
-    canvas.ellipse((x + 0.038, 0.074), 0.0195, 0.0190, frames)
-    canvas.ellipse((x + 0.038, 0.075), 0.0110, 0.0110, lenses)
+    canvas.line(((x - 0.018, 0.067), (x + 0.036, 0.069)), frames, 0.013)
+    canvas.ellipse((x + 0.038, 0.074), 0.0210, 0.0200, frames)
+    canvas.ellipse((x + 0.038, 0.075), 0.0120, 0.0115, lenses)

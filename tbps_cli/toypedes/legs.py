@@ -21,7 +21,7 @@ def draw_leg(figure: Figure, hip: Point, knee: Point, ankle: Point, darkness: fl
         if lower == "jeans":
             _fade_denim(figure, hip, knee, ankle, darkness)
         else:
-            crease = shade(ink, 1.25)
+            crease = shade(ink, 1.15)
             canvas.line((between(hip, knee, 0.3), knee, between(knee, ankle, 0.95)), crease, 0.006)
         return
     ink = shade(figure.inks.skin, darkness)
@@ -29,7 +29,9 @@ def draw_leg(figure: Figure, hip: Point, knee: Point, ankle: Point, darkness: fl
     if lower == "shorts":
         cloth = shade(figure.inks.lower, darkness)
         # The round end of a limb reaches beyond the hem by its radius.
-        canvas.limb((hip, between(hip, knee, SHORTS_HEM - 0.19)), (body.thigh * 1.18, body.thigh * 1.06), cloth)
+        canvas.limb(
+            (hip, between(hip, knee, SHORTS_HEM - 0.19)), (body.thigh * 1.18, body.thigh * 1.06), cloth
+        )
         _cuff(figure, hip, between(hip, knee, SHORTS_HEM - 0.05), body.thigh * 1.08, cloth, 0.052)
         _cuff(figure, hip, between(hip, knee, SHORTS_HEM - 0.02), body.thigh * 1.08, seam(cloth), 0.014)
 
@@ -64,7 +66,9 @@ def draw_pelvis(figure: Figure) -> None:
     canvas.line(((0, 0.50), (0, 0.59)), seam(ink), 0.007)
     if lower == "jeans" and figure.view.facing == "back":
         for side in (-1, 1):
-            pocket = [(side * x, y) for x, y in ((0.022, 0.540), (0.066, 0.536), (0.062, 0.575), (0.026, 0.578))]
+            pocket = [
+                (side * x, y) for x, y in ((0.022, 0.540), (0.066, 0.536), (0.062, 0.575), (0.026, 0.578))
+            ]
             canvas.polygon(pocket, mix(ink, _WASHED_OUT, 0.28))
 
 
@@ -93,10 +97,18 @@ def _fade_denim(figure: Figure, hip: Point, knee: Point, ankle: Point, darkness:
     canvas, body = figure.canvas, figure.body
     ink = shade(figure.inks.lower, darkness)
     canvas.capsule(
-        between(hip, knee, 0.40), between(hip, knee, 0.92), body.thigh * 0.44, body.knee * 0.40, mix(ink, _WASHED_OUT, 0.16)
+        between(hip, knee, 0.40),
+        between(hip, knee, 0.92),
+        body.thigh * 0.44,
+        body.knee * 0.40,
+        mix(ink, _WASHED_OUT, 0.16),
     )
     canvas.capsule(
-        between(hip, knee, 0.50), between(hip, knee, 0.80), body.thigh * 0.24, body.knee * 0.22, mix(ink, _WASHED_OUT, 0.32)
+        between(hip, knee, 0.50),
+        between(hip, knee, 0.80),
+        body.thigh * 0.24,
+        body.knee * 0.22,
+        mix(ink, _WASHED_OUT, 0.32),
     )
     _cuff(figure, knee, between(knee, ankle, 0.95), body.ankle * 1.1, mix(ink, _WASHED_OUT, 0.55), 0.024)
 

@@ -75,17 +75,21 @@ def score_oracle(truths: Sequence[ImageTruth]) -> OracleReport:
     return OracleReport(rank_1, rank_5, rank_10, mean_ap, len(captions), len(truths))
 
 
-def score_query_oracle(queries: Iterable[ToyCaption], truths: Sequence[ImageTruth], k: int = 5) -> float:
+def score_query_oracle(queries: Sequence[ToyCaption], truths: Sequence[ImageTruth], k: int = 5) -> float:
     """The best mean share of stated attributes that the people of the first k images can satisfy.
 
     Args:
         queries: searches; what they state is compared with people, whether images show it or not.
         truths: the gallery.
         k: how many images of each search count; fewer if there are not as many.
+
+    Raises:
+        ValueError: no searches, or no images.
     """
     images = Counter(truth.person for truth in truths)
-    best = [_best_share(query, images, k) for query in queries]
-    return sum(best) / len(best)
+    if not queries or not images:
+        raise ValueError("the oracle needs at least one search and one image")
+    return sum(_best_share(query, images, k) for query in queries) / len(queries)
 
 
 def _best_share(query: ToyCaption, images: Counter[Person], k: int) -> float:

@@ -115,7 +115,8 @@ def _join(subject: str, things: list[_Thing], rng: Random) -> str:
         for kind in ("clothes", "looks", "rest")
     )
     if not subject:
-        return rng.choice((", ", ", ", " and ")).join([*clothes, *looks, *carried])
+        words = [*clothes, *looks, *carried]
+        return (" and " if len(words) == 2 and rng.random() < 0.4 else ", ").join(words)
     text = subject
     if articles and not subject.startswith("some") and rng.random() < 0.5:
         text = with_article(subject)

@@ -58,7 +58,7 @@ def tell(parts: Parts, rng: Random) -> str:
         _portrait,
         _clothes_first,
         _clothes_first,
-        _garment_of_the_walker,
+        _known_by_the_upper,
         _this_is,
     ]
     if parts.bag or parts.pose:
@@ -83,7 +83,7 @@ def _portrait(parts: Parts, rng: Random) -> list[str]:
 
 
 def _clothes_first(parts: Parts, rng: Random) -> list[str]:
-    """A man wears a coat, seen from behind. He has short hair and glasses, and carries a bag."""
+    """A man wears a coat, seen from behind. He has short hair, wears glasses and carries a bag."""
     opening = f"{_somebody(parts, rng)} {_wears(rng)} {_clothes(parts, rng)}"
     if parts.pose and rng.random() < 0.5:
         opening, parts = f"{opening}, {parts.pose}", replace(parts, pose=None)
@@ -123,8 +123,8 @@ def _hair_first(parts: Parts, rng: Random) -> list[str]:
     return [opening, *_closing(parts, rng, rest)]
 
 
-def _garment_of_the_walker(parts: Parts, rng: Random) -> list[str]:
-    """The woman in the red coat wears ...: the coat identifies, the rest is told after."""
+def _known_by_the_upper(parts: Parts, rng: Random) -> list[str]:
+    """The woman in a red coat wears black jeans. She has long hair and carries a bag."""
     legs = [garment for garment in (parts.lower, parts.shoes) if garment]
     opening = f"{_somebody(parts, rng)} in {parts.upper}"
     rest = [*_looks_told(parts, rng), _carries(parts, rng), _poses(parts)]
@@ -135,7 +135,7 @@ def _garment_of_the_walker(parts: Parts, rng: Random) -> list[str]:
 
 
 def _this_is(parts: Parts, rng: Random) -> list[str]:
-    """There is a woman in a coat and jeans, carrying a bag. She has long hair."""
+    """There is a woman in a coat and jeans. She has long hair and carries a bag."""
     start = rng.choice(("there is", "this is", "the picture shows", "the image shows"))
     link = rng.choice(("in", "wearing", "dressed in", "who is wearing"))
     opening = f"{start} {_somebody(parts, rng, 'a')} {link} {_clothes(parts, rng)}"
@@ -210,9 +210,9 @@ def _carries(parts: Parts, rng: Random) -> str:
     if not parts.bag:
         return ""
     if parts.bag.kind == "none":
-        return rng.choice(("carries no bag", "has no bag", "is not carrying a bag"))
+        return rng.choice(("carries no bag", "is not carrying a bag"))
     verbs = {
-        "backpack": ["carries", "is carrying", "wears"],
+        "backpack": ["carries", "is carrying", "carries" if parts.glasses or parts.hat else "wears"],
         "handbag": ["carries", "is carrying", "is holding"],
         "any": ["carries", "is carrying"],
     }[parts.bag.kind]

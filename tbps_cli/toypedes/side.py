@@ -9,7 +9,7 @@ from tbps_cli.toypedes.arms import draw_arm
 from tbps_cli.toypedes.canvas import Point
 from tbps_cli.toypedes.figure import Figure
 from tbps_cli.toypedes.legs import draw_hips_from_the_side, draw_leg, draw_shoe
-from tbps_cli.toypedes.profile import draw_trunk_from_the_side
+from tbps_cli.toypedes.torso_side import draw_trunk_from_the_side
 
 _STRIDE = 0.34  # largest angle of a leg, radians
 _HIP: Point = (-0.005, 0.505)

@@ -68,7 +68,7 @@ def _remove_stale(place: Path) -> None:
         if not sibling.name.startswith(prefix) or not number.isdecimal():
             continue
         if int(number) == os.getpid() or not _is_alive(int(number)):
-            shutil.rmtree(sibling)
+            shutil.rmtree(sibling, ignore_errors=True)  # what stays is in nobody's way
 
 
 def _is_alive(process: int) -> bool:

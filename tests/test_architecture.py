@@ -1,0 +1,126 @@
+"""The import law, one importer for each heavy dependency, and the length of files."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "tbps_cli"
+FILES = sorted(PACKAGE.rglob("*.py"))
+ROOMS = {
+    "data", "toypedes", "encoders", "losses", "proximity", "training", "retrieval", "features", "checkpoint", "report"
+}  # fmt: skip
+# Which rooms a room may import; `errors` and the version are everybody's.
+LAW: dict[str, set[str]] = {
+    "cli": {"stages", "recipe", "runtime"},
+    "stages": ROOMS | {"recipe", "runtime"},
+    "training": {"data", "losses", "checkpoint"},
+    "proximity": {"data"},
+    "report": {"data", "retrieval"},
+    "data": set(),
+    "toypedes": set(),
+    "encoders": set(),
+    "losses": set(),
+    "retrieval": set(),
+    "features": set(),
+    "checkpoint": set(),
+    "runtime": set(),
+    "recipe": set(),
+    "errors": set(),
+    "__init__": set(),
+}
+# Who alone may import a package.
+IMPORTERS: dict[str, set[str]] = {
+    "click": {"cli"},
+    "rich": {"cli"},
+    "yaml": {"recipe"},
+    "pydantic": {"recipe"},
+    "h5py": {"features"},
+    "safetensors": {"checkpoint"},
+    "open_clip": {"encoders"},
+    "timm": {"encoders"},
+    "transformers": {"encoders", "proximity"},
+    "diffusers": {"proximity"},
+}
+
+
+def room_of(path: Path, package: Path = PACKAGE) -> str:
+    relative = path.relative_to(package)
+    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+
+
+def imports_of(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of every import of a file, those inside of functions too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            if node.module == "tbps_cli":
+                yield from ((node.lineno, f"tbps_cli.{alias.name}") for alias in node.names)
+            else:
+                yield node.lineno, node.module or ""
+
+
+def breaches(files: list[Path], package: Path = PACKAGE) -> list[str]:
+    found = []
+    for path in files:
+        room = room_of(path, package)
+        for line, name in imports_of(path):
+            place = f"{path.relative_to(package.parent)}:{line}"
+            top, _, rest = name.partition(".")
+            if top == "tbps_cli":
+                other = rest.split(".")[0]
+                if other not in {room, "errors", "__version__", ""} | LAW[room]:
+                    found.append(f"{place}: {room} imports {other}")
+            elif room not in IMPORTERS.get(top, {room}):
+                found.append(f"{place}: {room} imports {top}, which only {', '.join(IMPORTERS[top])} may")
+    return found
+
+
+def test_every_import_keeps_the_law() -> None:
+    assert len(FILES) > 40
+    assert breaches(FILES) == []
+
+
+def test_every_room_has_a_law() -> None:
+    assert {room_of(path) for path in FILES} <= set(LAW)
+
+
+def test_the_law_sees_imports_inside_functions(tmp_path: Path) -> None:
+    bad = tmp_path / "tbps_cli" / "retrieval" / "bad.py"
+    bad.parent.mkdir(parents=True)
+    bad.write_text("def f():\n    from tbps_cli.encoders import small\n    import rich.table\n")
+    found = breaches([bad], package=tmp_path / "tbps_cli")
+    assert [line.partition(": ")[2] for line in found] == [
+        "retrieval imports encoders",
+        "retrieval imports rich, which only cli may",
+    ]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_file_has_at_most_400_lines_and_says_what_it_is(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 400
+    assert ast.get_docstring(ast.parse(text)), "no module docstring"
+
+
+def test_only_the_command_line_prints() -> None:
+    printing = [
+        f"{path.relative_to(PACKAGE)}:{node.lineno}"
+        for path in FILES
+        if room_of(path) != "cli"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    ]
+    assert printing == []
+
+
+def test_nothing_is_ever_unpickled() -> None:
+    for path in FILES:
+        for line, name in imports_of(path):
+            assert name.split(".")[0] not in {"pickle", "joblib", "dill"}, f"{path}:{line}"
+        assert "torch.load" not in path.read_text(encoding="utf-8"), path
