@@ -104,6 +104,7 @@ def save_checkpoint(folder: Path, tensors: Mapping[str, Mapping[str, Tensor]], t
         manifest = {"format_version": FORMAT_VERSION, "tbps_version": __version__, "files": digests}
         (partial / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
         for path in partial.iterdir():
+            path.chmod(0o644)  # safetensors makes files that nobody else can read
             _sync(path)
         shutil.rmtree(replaced, ignore_errors=True)
         if folder.exists():

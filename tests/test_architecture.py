@@ -31,6 +31,7 @@ LAW: dict[str, set[str]] = {
     "recipe": set(),
     "errors": set(),
     "__init__": set(),
+    "__main__": {"cli"},
 }
 # Who alone may import a package.
 IMPORTERS: dict[str, set[str]] = {

@@ -7,7 +7,7 @@ structure and sizes when the file is opened, values as they are read.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import fields
 from functools import cached_property
@@ -219,51 +219,56 @@ class FeatureFile:
         if group is None:
             return None
         columns = {
-            "features": self._column(group, "features", np.dtype(np.float16), 2),
-            "names": self._column(group, "names", UTF8, 1),
-            "person_ids": self._column(group, "person_ids", np.dtype(np.int64), 1),
+            "features": self._column(group, f"{name}/features", np.dtype(np.float16), 2),
+            "names": self._column(group, f"{name}/names", UTF8, 1),
+            "person_ids": self._column(group, f"{name}/person_ids", np.dtype(np.int64), 1),
         }
         if name == "captions":
-            columns["image_rows"] = self._column(group, "image_rows", np.dtype(np.int64), 1)
+            columns["image_rows"] = self._column(group, f"{name}/image_rows", np.dtype(np.int64), 1)
         lengths = {column: dataset.shape[0] for column, dataset in columns.items()}
         if len(set(lengths.values())) > 1:
             self.refuse(f"{name} differ in length: {lengths}")
-        if not lengths["features"]:
+        if 0 in columns["features"].shape:
             self.refuse(f"{name}/features has no rows: the gallery is empty")
         return FeatureTable(self, name, columns)
 
-    def _column(self, group: h5py.Group, column: str, dtype: np.dtype, dimensions: int) -> h5py.Dataset:
-        """Return a dataset whose bytes all lie in this file, and whose size fits into it."""
-        place = f"{group.name[1:]}/{column}"
-        dataset = self._child(group, column, h5py.Dataset)
+    def _column(self, group: h5py.Group, place: str, dtype: np.dtype, dimensions: int) -> h5py.Dataset:
+        """Return a dataset of this type whose bytes all lie in this file."""
+        dataset = self._child(group, place, h5py.Dataset)
         if dataset is None:
             self.refuse(f"{place} is missing")
         with self.reading(place):
             plan = dataset.id.get_create_plist()
+            layout, is_external = plan.get_layout(), plan.get_external_count() > 0
             filters = {plan.get_filter(index)[0] for index in range(plan.get_nfilters())}
-            is_plain = (
-                plan.get_layout() in (h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED) and not plan.get_external_count()
-            )
-            found, shape, chunks = dataset.dtype, dataset.shape, dataset.chunks or ()
-            stored = dataset.id.get_storage_size()
-            is_text = getattr(h5py.check_string_dtype(found), "length", 0) is None
-        if not is_plain:
-            self.refuse(f"{place} keeps its rows outside of the file")
+        if layout not in (h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED) or is_external:
+            self.refuse(f"{place} does not keep its rows in a plain block of this file")
         if filters - {h5py.h5z.FILTER_FLETCHER32}:
             self.refuse(f"{place} is compressed or filtered")
+        with self.reading(place):
+            found, shape = dataset.dtype, dataset.shape
+            is_text = h5py.check_string_dtype(found) is not None and found.kind == "O"
         if (not is_text if dtype == UTF8 else found != dtype) or shape is None or len(shape) != dimensions:
-            wanted = "variable-length UTF-8 text" if dtype == UTF8 else dtype
+            wanted = "variable-length text" if dtype == UTF8 else dtype
             self.refuse(f"{place} holds {found} of shape {shape}, not {wanted} in {dimensions} dimension(s)")
-        claimed = max(_product(shape), _product(chunks)) * dataset.id.get_type().get_size()
-        if claimed > self.size:
-            self.refuse(f"{place} claims {claimed} bytes, in a file of {self.size}: it was cut off or forged")
-        if _product(shape) * found.itemsize > stored:
-            self.refuse(f"{place} was never written to its end")
+        self._check_size(place, dataset)
         return dataset
 
-    def _child(self, parent: h5py.Group, name: str, kind: type) -> Any:
-        """Return what `parent` itself holds under `name`, None if nothing; no link is followed."""
-        place = f"{parent.name}/{name}".lstrip("/")
+    def _check_size(self, place: str, dataset: h5py.Dataset) -> None:
+        """A file of 1.4 kB may claim to hold 4 TB: refuse it before memory is asked for."""
+        with self.reading(place):
+            row_bytes = dataset.id.get_type().get_size()
+            claimed = math.prod(dataset.shape) * row_bytes
+            chunk = math.prod(dataset.chunks or ()) * row_bytes
+            stored = dataset.id.get_storage_size()
+        if max(claimed, chunk) > self.size:
+            self.refuse(f"{place} claims {claimed} bytes, in a file of {self.size}: it was cut off or forged")
+        if claimed > stored:
+            self.refuse(f"{place} was never written to its end")
+
+    def _child(self, parent: h5py.Group, place: str, kind: type) -> Any:
+        """Return what `parent` itself holds at the end of `place`, None if nothing; no link is followed."""
+        name = place.rpartition("/")[2]
         with self.reading(place):
             if not parent.id.links.exists(name.encode()):
                 return None
@@ -274,10 +279,6 @@ class FeatureFile:
         if not isinstance(child, kind):
             self.refuse(f"{place} is not a {kind.__name__.lower()}")
         return child
-
-
-def _product(shape: Sequence[int]) -> int:
-    return math.prod(int(length) for length in shape)
 
 
 def _first_line(error: BaseException) -> str:

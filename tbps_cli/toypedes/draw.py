@@ -19,7 +19,7 @@ from tbps_cli.toypedes.scene import draw_scene
 from tbps_cli.toypedes.side import draw_side
 from tbps_cli.toypedes.view import View
 
-__all__ = ["LABELS", "Drawing", "draw_person", "encode_jpeg"]
+__all__ = ["LABELS", "Drawing", "draw_figure", "draw_person", "encode_jpeg", "place"]
 
 _BROADNESS = 1.12  # the figures are drawn in slim units
 _FABRIC = 0.045  # share by which the light on a figure varies from place to place

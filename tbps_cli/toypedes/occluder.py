@@ -63,8 +63,8 @@ def _draw_passer_by(sketch: Sketch, rng: Random) -> None:
     """The shoulder of somebody nearer to the camera, at an edge of the picture."""
     x = rng.choice((-3.0, sketch.width + 3))
     colour = shifted(rng.choice(((40, 40, 46), (90, 90, 96), (60, 70, 110), (120, 90, 70))), rng, 8)
-    sketch.ellipse(x, 99, 17, 61, colour)
-    sketch.rectangle(x - 11, 128, x + 11, REFERENCE_HEIGHT * 2, scaled(colour, 0.6))
+    sketch.ellipse(x, 99, 14, 61, colour)
+    sketch.ellipse(x, 30, 8, 10, scaled(colour, 0.6))  # the back of the head
 
 
 _OCCLUDERS = {
