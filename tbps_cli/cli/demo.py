@@ -26,12 +26,14 @@ def command(fast: bool, out: Path | None, seed: int, device: str, as_json: bool)
       tbps demo --fast --out /tmp/try
     """
     from tbps_cli.cli import show
+    from tbps_cli.recipe import find_recipe, load_recipe
     from tbps_cli.stages.demo import demo, list_next_commands
 
+    recipe = load_recipe(find_recipe("toy-fast" if fast else "toy"), [f"seed={seed}"])
     folder = out or Path("tbps-demo-fast" if fast else "tbps-demo")
     progress = show.RichProgress()
     try:
-        result = demo(folder, fast=fast, seed=seed, device=device, progress=progress)
+        result = demo(recipe, folder, device=device, progress=progress)
     except KeyboardInterrupt:
         progress.note(f"stopped; what is finished is in {folder}. `tbps demo` with the same options goes on.")
         raise

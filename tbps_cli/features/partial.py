@@ -17,7 +17,7 @@ class QuietStream:
     def __init__(self, path: Path) -> None:
         self.failure: BaseException | None = None
         self._is_abandoned = False
-        self._raw = open(path, "w+b", buffering=0)
+        self._raw = open(path, "w+b", buffering=0)  # noqa: SIM115
 
     def write(self, block: memoryview) -> int:
         rest = memoryview(block).cast("B")

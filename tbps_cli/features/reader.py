@@ -103,9 +103,7 @@ class FeatureTable:
         with self._file.reading(place):
             numbers = self._columns[column][:]
         images = self._file.images
-        highest = (
-            images.count - 1 if column == "image_rows" and images is not None else np.iinfo(np.int64).max
-        )
+        highest = images.count - 1 if column == "image_rows" and images is not None else np.iinfo(np.int64).max
         wrong = np.flatnonzero((numbers < -1) | (numbers > highest))
         if len(wrong):
             self._file.refuse(f"{place}, row {wrong[0]}: {numbers[wrong[0]]} is not allowed")
@@ -134,9 +132,7 @@ class FeatureFile:
             if self.images is None and self.captions is None:
                 self.refuse("it holds neither images nor captions")
             if self.images and self.captions and self.images.dimension != self.captions.dimension:
-                self.refuse(
-                    f"images have {self.images.dimension} dimensions and captions {self.captions.dimension}"
-                )
+                self.refuse(f"images have {self.images.dimension} dimensions and captions {self.captions.dimension}")
         except BaseException:
             self.close()
             raise

@@ -54,7 +54,8 @@ class FeatureWriter:
         self._file: h5py.File | None = None
         self._stream: QuietStream | None = None
         try:
-            self._target = self.path.resolve()  # a link stays a link: what it points to is replaced
+            # A link stays a link: what it points to is replaced.
+            self._target = Path(os.path.realpath(self.path))
             self._check_place()
             self._target.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -84,9 +85,7 @@ class FeatureWriter:
         finally:
             self._discard()
 
-    def add_images(
-        self, names: Sequence[str], person_ids: Sequence[int], features: np.ndarray | Tensor
-    ) -> None:
+    def add_images(self, names: Sequence[str], person_ids: Sequence[int], features: np.ndarray | Tensor) -> None:
         """Append images.
 
         Args:
@@ -172,7 +171,8 @@ class FeatureWriter:
         images = self._counts.get("images")
         if images is not None and self._highest_image_row >= images:
             raise ValueError(f"a caption was written for image row {self._highest_image_row} of {images}")
-        assert self._file is not None and self._stream is not None
+        assert self._file is not None
+        assert self._stream is not None
         with self._writing():
             self._file.close()
             self._stream.sync()

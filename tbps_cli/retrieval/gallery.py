@@ -67,10 +67,7 @@ class ExactGallery:
         start = 0
         for block in self._blocks():
             features = torch.from_numpy(block).to(queries.device)  # (b, D)
-            best = [
-                _merge(hits, _best(part @ features.T, k, start), k)
-                for hits, part in zip(best, parts, strict=True)
-            ]
+            best = [_merge(hits, _best(part @ features.T, k, start), k) for hits, part in zip(best, parts, strict=True)]
             start += len(block)
         if start != self._count:
             raise ValueError(f"the blocks hold {start} rows, not {self._count}")

@@ -87,8 +87,8 @@ def rank_queries(
         inverse_penalty = found / ranks.gather(1, counts[rows, None] - 1).squeeze(1)
         hits = [(ranks[:, 0] <= k).double() for k in (1, 5, 10)]
         sums += torch.stack([*hits, precision, inverse_penalty]).sum(dim=1)
-    means = (sums / len(queries)).tolist()
-    return RetrievalReport(*means, queries=len(queries), gallery=len(gallery))
+    rank_1, rank_5, rank_10, mean_ap, mean_inp = (sums / len(queries)).tolist()
+    return RetrievalReport(rank_1, rank_5, rank_10, mean_ap, mean_inp, len(queries), len(gallery))
 
 
 def _check(queries: Tensor, query_ids: Tensor, gallery: Tensor, gallery_ids: Tensor) -> None:

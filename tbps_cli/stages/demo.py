@@ -5,27 +5,37 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tbps_cli.features import open_features
-from tbps_cli.recipe import Recipe, find_recipe, load_recipe
+from tbps_cli.recipe import Recipe
 from tbps_cli.report.chart import CurvePoint, ShownMetric
-from tbps_cli.report.page import write_demo_page
+from tbps_cli.report.page import ShownSearch, write_demo_page
 from tbps_cli.retrieval.gallery import ExactGallery
 from tbps_cli.runtime import SILENCE, Progress, find_device
 from tbps_cli.stages.assemble import load_encoder, open_dataset
 from tbps_cli.stages.embed import embed_dataset
 from tbps_cli.stages.evaluate import Evaluation, evaluate_features
-from tbps_cli.stages.oracle import ShortQueryReport, score_short_queries
+from tbps_cli.stages.oracle import FIRST_HITS, ShortQueryReport, score_short_queries
 from tbps_cli.stages.search import Hit, search_many
 from tbps_cli.stages.show import as_shown
 from tbps_cli.stages.train import TrainResult, train
+from tbps_cli.toypedes.captions import ToyCaption
 from tbps_cli.toypedes.dataset import read_truth
+from tbps_cli.toypedes.queries import share_satisfied
+from tbps_cli.toypedes.truth import ImageTruth
 from tbps_cli.training.run import Run
 
-QUERIES = ("woman in red coat", "man with a backpack and white shoes", "girl in a striped dress with long hair")
+# What is searched for, and what each sentence states, so that the page can say how much of it was found.
+QUERIES = (
+    ToyCaption("woman in red coat", {"gender": "female", "upper": "coat", "upper_colour": "red"}),
+    ToyCaption("man with a backpack and white shoes", {"gender": "male", "bag": "backpack", "shoe_colour": "white"}),
+    ToyCaption("girl in a striped dress with long hair", {
+        "gender": "female", "upper": "dress", "pattern": "striped", "hair_length": "long"
+    }),
+)  # fmt: skip
 SHOWN_HITS = 10
 
 
@@ -45,16 +55,12 @@ class DemoResult:
         return asdict(self)
 
 
-def demo(
-    out: Path, *, fast: bool = False, seed: int = 0, device: str = "auto", progress: Progress = SILENCE
-) -> DemoResult:
-    """Run the whole path below the folder `out`; what is there already is taken up, not made again.
+def demo(recipe: Recipe, out: Path, *, device: str = "auto", progress: Progress = SILENCE) -> DemoResult:
+    """Run the whole path of a ToyPEDES recipe below the folder `out`.
 
-    fast: a smaller data set and a shorter training.
+    What is there already, drawings or epochs, is taken up and not made again.
     """
     started = time.monotonic()
-    name = "toy-fast" if fast else "toy"
-    recipe = load_recipe(find_recipe(name), [f"seed={seed}"])
     run_folder, gallery, page, root = out / "run", out / "g.h5", out / "index.html", out / "data"
     result = train(recipe, run_folder, root=root, device=device, resume=True, progress=progress)
     dataset = recipe.data.dataset
@@ -62,11 +68,14 @@ def demo(
         result.checkpoint, dataset, "test", gallery, root=root, device=device, overwrite=True, progress=progress
     )
     evaluation = evaluate_features(gallery, progress=progress)
-    short_queries = _score_short_queries(result, gallery, dataset, root, device, progress)
-    searches = search_many(QUERIES, gallery, k=SHOWN_HITS, device=device, progress=progress)
+    truths = read_truth(open_dataset(dataset, root, progress)[0], "test")
+    short_queries = _score_short_queries(result, gallery, truths, device)
+    searches = search_many(
+        [query.text for query in QUERIES], gallery, k=SHOWN_HITS, device=device, progress=progress
+    )
     seconds = time.monotonic() - started
     write_demo_page(
-        searches=[as_shown(query, hits) for query, hits in zip(QUERIES, searches, strict=True)],
+        searches=_show_searches(searches, truths),
         metrics=_list_metrics(evaluation, short_queries),
         curve=_read_curve(result),
         facts=_list_facts(recipe, result, evaluation, seconds),
@@ -90,14 +99,24 @@ def list_next_commands(out: Path) -> list[str]:
 
 
 def _score_short_queries(
-    result: TrainResult, gallery: Path, dataset: str, root: Path, device: str, progress: Progress
+    result: TrainResult, gallery: Path, truths: list[ImageTruth], device: str
 ) -> ShortQueryReport:
-    folder, _ = open_dataset(dataset, root, progress)
     encoder = load_encoder(result.checkpoint, find_device(device), image=False)
     with open_features(gallery) as features:
         assert features.images is not None
-        exact = ExactGallery(features.images.blocks, features.images.count)
-        return score_short_queries(encoder, exact, read_truth(folder, "test"))
+        return score_short_queries(encoder, ExactGallery(features.images.blocks, features.images.count), truths)
+
+
+def _show_searches(searches: Sequence[Sequence[Hit]], truths: list[ImageTruth]) -> list[ShownSearch]:
+    """The searches, each with a note that says how much of it is true of its first hits."""
+    people = {truth.file_path: truth.person for truth in truths}
+    shown = []
+    for query, hits in zip(QUERIES, searches, strict=True):
+        first = hits[:FIRST_HITS]
+        share = sum(share_satisfied(people[hit.name], query.stated) for hit in first) / len(first)
+        note = f"{share:.0%} of what it asks for is true of the first {len(first)} hits."
+        shown.append(replace(as_shown(query.text, hits), note=note))
+    return shown
 
 
 def _list_metrics(evaluation: Evaluation, short: ShortQueryReport) -> list[ShownMetric]:

@@ -166,7 +166,7 @@ def test_a_gallery_cannot_point_outside_of_its_folder(tiny: TinyRun, tmp_path: P
     with h5py.File(gallery, "r+") as file:
         names = file["images/names"]
         for row in range(len(names)):
-            names[row] = [str(secret), "../" * 30 + str(secret)[1:], "a\0b", "a/../../x"][row % 4]
+            names[row] = [str(secret), "../" * 30 + str(secret)[1:], "a\\b", "a/../../x"][row % 4]
     hits = search_json(QUERY, "--gallery", gallery)
     assert all(hit["image"] is None for hit in hits)
     page = tmp_path / "hits.html"
