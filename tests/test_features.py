@@ -41,7 +41,7 @@ def test_what_is_written_block_by_block_comes_back(tmp_path: Path) -> None:
             names = [f"cam/é {row}.png" for row in range(start, stop)]
             out.add_images(names, range(start, stop), torch.from_numpy(images[start:stop]).requires_grad_())
             out.add_captions([], [], [], np.empty((0, 8)))
-        out.add_captions(["um homem – 男"] * 40, torch.arange(40), [599] * 39 + [-1], captions)
+        out.add_captions(["um homem – 男"] * 40, range(40), [599] * 39 + [-1], captions)
     with open_features(path) as file:
         assert file.path == path
         assert file.info == INFO

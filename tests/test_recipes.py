@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tbps_cli import recipe as recipes
 from tbps_cli.data.transforms import ImageTransform
 from tbps_cli.encoders.small import SmallImageEncoder, SmallTextEncoder
 from tbps_cli.errors import OutputError, RecipeError
 from tbps_cli.losses.contrastive import ContrastiveLoss
 from tbps_cli.proximity.captions import CaptionAugmenter
 from tbps_cli.recipe import copy_recipe, dump_recipe, find_recipe, load_recipe, parse_recipe, shipped_recipes
+from tbps_cli.recipe import sections as recipes
 from tbps_cli.training.optim import build_optimizer
 from tbps_cli.training.schedule import learning_rate_at
 

@@ -47,7 +47,8 @@ def command(
     if features is not None:
         evaluation = evaluate_features(features, both_directions=both, progress=progress)
     else:
-        assert checkpoint is not None and dataset is not None
+        assert checkpoint is not None
+        assert dataset is not None
         evaluation = evaluate_checkpoint(
             checkpoint,
             dataset,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tbps_cli import __version__
 from tbps_cli.data.images import ImageFiles, load_pixels
 from tbps_cli.data.records import Split, flatten_captions, select_split
 from tbps_cli.data.transforms import SUFFIXES, ImageTransform
@@ -167,8 +165,6 @@ def describe(encoder: LoadedEncoder, *, dataset: str, split: str, root: Path) ->
         dataset=dataset,
         split=split,
         root=str(root.resolve()),
-        tbps_version=__version__,
-        created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     )
 
 

@@ -16,9 +16,9 @@ from conftest import TinyRun, fail_tbps, run_tbps
 from PIL import Image
 
 from tbps_cli.features import open_features
+from tbps_cli.runtime import SILENCE
 from tbps_cli.stages.assemble import load_encoder, open_dataset
 from tbps_cli.stages.evaluate import embed_split
-from tbps_cli.runtime import SILENCE
 
 
 @pytest.fixture
@@ -58,9 +58,8 @@ def test_the_same_images_give_the_same_features_whatever_the_workers(
     folder: Path, tiny: TinyRun, tmp_path: Path
 ) -> None:
     for workers in (0, 2):
-        run_tbps(
-            "embed", "--checkpoint", tiny.run, "--images", folder, "--out", tmp_path / f"{workers}.h5", "--workers", workers
-        )
+        out = tmp_path / f"{workers}.h5"
+        run_tbps("embed", "--checkpoint", tiny.run, "--images", folder, "--out", out, "--workers", workers)
     with h5py.File(tmp_path / "0.h5") as one, h5py.File(tmp_path / "2.h5") as other:
         assert np.array_equal(one["images/features"], other["images/features"])
 
@@ -102,7 +101,8 @@ def test_an_unreadable_image_is_named_and_can_be_left_out(
     assert str(bad) in message
     assert "--skip-unreadable" in message
     assert not out.exists()
-    result = run_tbps("embed", "--checkpoint", tiny.run, "--images", folder, "--out", out, "--skip-unreadable", "--json")
+    arguments = ["embed", "--checkpoint", tiny.run, "--images", folder, "--out", out]
+    result = run_tbps(*arguments, "--skip-unreadable", "--json")
     assert result.exit_code == 0
     summary = json.loads(result.stdout)
     assert summary["images"] == 5
@@ -151,7 +151,8 @@ def test_a_full_disk_is_said_and_leaves_nothing(folder: Path, tiny: TinyRun, tmp
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "from tbps_cli.cli.main import tbps\n"
-        f"tbps(['embed', '--checkpoint', {str(tiny.run)!r}, '--images', {str(folder)!r}, '--out', {str(tmp_path / 'g.h5')!r}])"
+        f"tbps(['embed', '--checkpoint', {str(tiny.run)!r}, '--images', {str(folder)!r},\n"
+        f"      '--out', {str(tmp_path / 'g.h5')!r}])"
     )
     result = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
@@ -163,10 +164,9 @@ def test_a_full_disk_is_said_and_leaves_nothing(folder: Path, tiny: TinyRun, tmp
 
 
 def test_evaluating_a_file_and_a_checkpoint_agree(tiny: TinyRun) -> None:
+    model = ["--checkpoint", tiny.run, "--dataset", "toy-tiny", "--root", tiny.root]
     from_file = json.loads(run_tbps("evaluate", tiny.gallery, "--both", "--json").stdout)
-    from_model = json.loads(
-        run_tbps("evaluate", "--checkpoint", tiny.run, "--dataset", "toy-tiny", "--root", tiny.root, "--both", "--json").stdout
-    )
+    from_model = json.loads(run_tbps("evaluate", *model, "--both", "--json").stdout)
     for direction in ("text_to_image", "image_to_text"):
         # float16 on disk may swap two neighbours in rank
         assert from_file[direction] == pytest.approx(from_model[direction], abs=0.03)

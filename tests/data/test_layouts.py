@@ -14,7 +14,7 @@ from tbps_cli.data.layouts import find_dataset, find_layout, read_records
 from tbps_cli.data.records import flatten_captions, select_split
 from tbps_cli.errors import DataError
 
-GOOD = {"split": "train", "captions": ["A man.", "He walks."], "file_path": "a/1.jpg", "id": 3, "processed_tokens": [[]]}
+GOOD = {"split": "train", "captions": ["A man.", "He walks."], "file_path": "a/1.jpg", "id": 3, "processed_tokens": []}
 
 
 def write(folder: Path, rows: Any) -> Path:

@@ -56,7 +56,7 @@ def test_a_query_without_a_word_is_refused_with_an_example(query: str, tokenizer
 
 @pytest.mark.parametrize("query", ["穿红色外套的女人", "женщина в пальто", "xyzzy"])
 def test_a_query_of_unknown_words_says_which_words_are_known(query: str, tokenizer: WordTokenizer) -> None:
-    with pytest.raises(QueryError, match="knows no word of the query.*coat, red"):
+    with pytest.raises(QueryError, match=r"knows no word of the query.*coat, red"):
         tokenizer.check_query(query)
 
 

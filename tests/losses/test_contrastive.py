@@ -38,12 +38,14 @@ def test_the_loss_is_its_formula(people: list[int], same_person: str, tau: float
     generator = torch.Generator().manual_seed(seed)
     images, texts = normalize(torch.randn(2, len(people), 8, generator=generator), dim=-1)
     loss = ContrastiveLoss(tau, same_person)(images, texts, torch.tensor(people))  # type: ignore[arg-type]
-    assert float(loss) == pytest.approx(loss_by_loops(images.double(), texts.double(), people, tau, same_person), rel=1e-4, abs=1e-5)
+    expected = loss_by_loops(images.double(), texts.double(), people, tau, same_person)
+    assert float(loss) == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
 def test_the_three_treatments_agree_when_everybody_is_there_once() -> None:
     images, texts = normalize(torch.randn(2, 6, 8), dim=-1)
-    losses = [ContrastiveLoss(0.05, kind)(images, texts, torch.arange(6)) for kind in ("negative", "masked", "positive")]
+    treatments = ("negative", "masked", "positive")
+    losses = [ContrastiveLoss(0.05, same_person)(images, texts, torch.arange(6)) for same_person in treatments]
     assert torch.allclose(losses[0], losses[1])
     assert torch.allclose(losses[0], losses[2])
 

@@ -129,5 +129,5 @@ def test_nothing_to_rank_is_said(queries: int, images: int) -> None:
 def test_arguments_that_do_not_fit_are_our_bug(
     queries: torch.Tensor, query_ids: torch.Tensor, gallery: torch.Tensor, gallery_ids: torch.Tensor
 ) -> None:
-    with pytest.raises(ValueError, match="do not fit|ids of|not finite"):
+    with pytest.raises(ValueError, match=r"do not fit|ids of|not finite"):
         rank_queries(queries, query_ids, gallery, gallery_ids)

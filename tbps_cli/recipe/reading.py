@@ -1,0 +1,104 @@
+"""From YAML to a recipe and back, with every problem of a file in one message."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from tbps_cli.errors import RecipeError
+from tbps_cli.recipe.sections import Recipe, Section
+from tbps_cli.recipe.strict_yaml import parse_yaml
+
+LARGEST_RECIPE = 1_000_000  # bytes
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe file and apply `key=value` overrides through the same checks.
+
+    Raises RecipeError with every problem of the file at once.
+    """
+    try:
+        if path.stat().st_size > LARGEST_RECIPE:
+            raise RecipeError(f"{path}: larger than {LARGEST_RECIPE:,} bytes; this is not a recipe.")
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise RecipeError(f"{path}: no such file. `tbps recipes` lists the recipes that ship with tbps.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: cannot be read ({error}). A recipe is a YAML file in UTF-8.") from None
+    return parse_recipe(text, place=path.name, overrides=overrides)
+
+
+def parse_recipe(text: str, *, place: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Turn YAML text into a recipe; `place` names the text in messages."""
+    tree = parse_yaml(text, place)
+    if not isinstance(tree, dict):
+        raise RecipeError(f"{place}: a recipe is a mapping of sections, this is {_describe(tree)}.")
+    for override in overrides:
+        _apply_override(tree, override)
+    try:
+        return Recipe.model_validate_json(json.dumps(tree))
+    except ValidationError as error:
+        raise RecipeError("\n".join(_explain(problem, place) for problem in error.errors())) from None
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """Write a recipe, defaults included, as YAML that `parse_recipe` reads back equal."""
+    tree = recipe.model_dump(mode="json", exclude_none=True)
+    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+
+
+def _apply_override(tree: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not all(key.split(".")):
+        raise RecipeError(f"--set {override}: write it as key=value, for example --set optim.lr=3e-5.")
+    *parents, last = key.split(".")
+    branch = tree
+    for parent in parents:
+        child = branch.setdefault(parent, {})
+        if child is None:
+            child = branch[parent] = {}
+        if not isinstance(child, dict):
+            raise RecipeError(f"--set {override}: {parent} holds a value, not a section.")
+        branch = child
+    branch[last] = parse_yaml(value, f"--set {key}")
+
+
+def _explain(problem: Mapping[str, Any], place: str) -> str:
+    """One problem of pydantic's as `file: dotted.place: what is wrong`."""
+    dotted = ".".join(str(part) for part in problem["loc"])
+    where = f"{place}: {dotted}: " if dotted else f"{place}: "
+    if problem["type"] == "extra_forbidden":
+        known = _fields_at(problem["loc"][:-1])
+        close = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}."
+        return f"{where}unknown key; {hint}"
+    if problem["type"] == "missing":
+        return f"{where}missing."
+    if problem["type"] == "value_error":
+        return f"{where}{problem['ctx']['error']}."
+    message = problem["msg"]
+    return f"{where}{message[0].lower()}{message[1:]}, not {_describe(problem['input'])}."
+
+
+def _fields_at(location: Sequence[Any]) -> list[str]:
+    section: Any = Recipe
+    for part in location:
+        field = section.model_fields.get(part)
+        if field is None:
+            return []
+        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        section = next((kind for kind in candidates if isinstance(kind, type) and issubclass(kind, Section)), None)
+        if section is None:
+            return []
+    return list(section.model_fields)
+
+
+def _describe(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 80 else f"{text[:77]}…"

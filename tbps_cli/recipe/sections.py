@@ -1,0 +1,145 @@
+"""The sections of a recipe: fields, types and what is allowed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Triple = tuple[Positive, Positive, Positive]
+
+
+class Section(BaseModel):
+    """A part of a recipe: frozen, strict about types, and without unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class DataSection(Section):
+    """Which records are read, and how they become batches."""
+
+    dataset: str = Field(min_length=1, description="cuhk, toy, toy-small or toy-tiny")
+    batch_size: Annotated[int, Field(ge=2)] = Field(description="pairs in a batch, each of another person")
+    cache: bool = Field(False, description="decode every image once, into a memory-mapped file of the run")
+    workers: int = Field(0, ge=0, description="processes that decode images; 0 decodes in the main one")
+
+
+class ImagesSection(Section):
+    """Size, normalisation and augmentation of the images; keywords of `ImageTransform`."""
+
+    height: Count = Field(description="pixels")
+    width: Count = Field(description="pixels")
+    mean: tuple[float, float, float] = Field((0.5, 0.5, 0.5), description="of R, G and B, in fractions")
+    std: Triple = Field((0.5, 0.5, 0.5), description="of R, G and B, in fractions")
+    flip: Share = Field(0.0, description="chance that a training image is mirrored")
+    crop_padding: int = Field(0, ge=0, description="pixels a training image is shifted by at most")
+
+
+class SmallImageEncoderSection(Section):
+    """Keywords of `encoders.small.SmallImageEncoder`, less what other sections know."""
+
+    kind: Literal["small"]
+    patch_size: Count = Field(description="pixels")
+    width: Count
+    depth: Count = Field(description="Transformer blocks")
+    heads: Count
+    stripes: Count = Field(description="horizontal stripes that are pooled one by one")
+    stem_blocks: int = Field(1, ge=0, description="blocks before the mixup seam")
+
+
+class SmallTextEncoderSection(Section):
+    """Keywords of `encoders.small.SmallTextEncoder`, less what other sections know."""
+
+    kind: Literal["small"]
+    context_length: Count = Field(description="tokens; a longer caption is cut")
+    width: Count
+    depth: Count = Field(description="Transformer blocks")
+    heads: Count
+    convolution_width: Count = Field(description="words that the convolution before the blocks sees")
+    stem_blocks: int = Field(1, ge=0, description="blocks before the mixup seam")
+
+
+class LossSection(Section):
+    """Keywords of `losses.contrastive.ContrastiveLoss`."""
+
+    temperature: Positive
+    same_person: Literal["negative", "masked", "positive"] = Field(
+        description="what another pair of the same person is"
+    )
+
+
+class OptimSection(Section):
+    """Keywords of `training.optim.build_optimizer`."""
+
+    lr: Positive
+    weight_decay: float = Field(0.0, ge=0)
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    eps: Positive = 1e-8
+
+
+class ScheduleSection(Section):
+    """Keywords of `training.schedule.learning_rate_at`."""
+
+    kind: Literal["constant", "cosine"]
+    warmup: Share = Field(0.0, description="share of all steps in which the rate rises linearly")
+
+
+class CaptionsSection(Section):
+    """Keywords of `proximity.captions.CaptionAugmenter`; absent: captions stay as they are."""
+
+    shorten: Share = Field(0.0, description="chance that a caption is cut to a short span of itself")
+    shortest: Count = Field(3, description="words that a shortened caption keeps at least")
+    delete: Share = Field(0.0, description="chance of each word to be deleted")
+
+
+class TrainingSection(Section):
+    """Keywords of `training.trainer.Trainer`, and how long and how exactly it runs."""
+
+    epochs: Count
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
+    accumulate: Count = Field(1, description="batches whose gradients are added up for one step")
+    clip_norm: Positive | None = Field(None, description="largest norm of the gradient")
+    ema: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="decay of the averaged weights; 0: none")
+    tensorboard: bool = Field(False, description="also write curves for TensorBoard")
+
+
+class Recipe(Section):
+    """One training, whole."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the run folder")
+    seed: int = Field(0, ge=0)
+    data: DataSection
+    images: ImagesSection
+    image_encoder: SmallImageEncoderSection
+    text_encoder: SmallTextEncoderSection
+    embedding_dim: Count
+    loss: LossSection
+    optim: OptimSection
+    schedule: ScheduleSection
+    captions: CaptionsSection | None = None
+    training: TrainingSection
+
+    @model_validator(mode="after")
+    def _shapes_fit(self) -> Recipe:
+        encoder, images = self.image_encoder, self.images
+        for side in ("height", "width"):
+            if getattr(images, side) % encoder.patch_size:
+                raise ValueError(
+                    f"images.{side} {getattr(images, side)} is no multiple of "
+                    f"image_encoder.patch_size {encoder.patch_size}"
+                )
+        if (images.height // encoder.patch_size) % encoder.stripes:
+            raise ValueError(
+                f"{images.height // encoder.patch_size} rows of patches cannot be split evenly into "
+                f"image_encoder.stripes {encoder.stripes}"
+            )
+        for place in ("image_encoder", "text_encoder"):
+            section = getattr(self, place)
+            if section.width % section.heads:
+                raise ValueError(f"{place}.width {section.width} is no multiple of {place}.heads {section.heads}")
+            if section.stem_blocks > section.depth:
+                raise ValueError(f"{place}.stem_blocks {section.stem_blocks} is more than its depth {section.depth}")
+        return self
