@@ -21,6 +21,7 @@ TINY = (
     "data.cache=false",
     "images.height=32",
     "images.width=16",
+    "image_encoder.patch_height=8",
     "image_encoder.width=32",
     "image_encoder.depth=1",
     "image_encoder.heads=2",

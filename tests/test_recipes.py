@@ -125,7 +125,7 @@ def test_an_override_needs_a_key_and_a_value() -> None:
 
 
 def test_shapes_that_do_not_fit_are_refused_before_anything_is_built() -> None:
-    assert "images.height 60 is no multiple of image_encoder.patch_size" in changed("images.height=60")
+    assert "images.height 60 is no multiple of image_encoder.patch_height" in changed("images.height=60")
     assert "is no multiple of text_encoder.heads" in changed("text_encoder.heads=7")
     assert "is more than its depth" in changed("image_encoder.stem_blocks=99")
 

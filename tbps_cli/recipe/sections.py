@@ -42,7 +42,8 @@ class SmallImageEncoderSection(Section):
     """Keywords of `encoders.small.SmallImageEncoder`, less what other sections know."""
 
     kind: Literal["small"]
-    patch_size: Count = Field(description="pixels")
+    patch_height: Count = Field(description="pixels")
+    patch_width: Count = Field(description="pixels")
     width: Count
     depth: Count = Field(description="Transformer blocks")
     heads: Count
@@ -58,7 +59,6 @@ class SmallTextEncoderSection(Section):
     width: Count
     depth: Count = Field(description="Transformer blocks")
     heads: Count
-    convolution_width: Count = Field(description="words that the convolution before the blocks sees")
     stem_blocks: int = Field(1, ge=0, description="blocks before the mixup seam")
 
 
@@ -126,15 +126,13 @@ class Recipe(Section):
     def _shapes_fit(self) -> Recipe:
         encoder, images = self.image_encoder, self.images
         for side in ("height", "width"):
-            if getattr(images, side) % encoder.patch_size:
-                raise ValueError(
-                    f"images.{side} {getattr(images, side)} is no multiple of "
-                    f"image_encoder.patch_size {encoder.patch_size}"
-                )
-        if (images.height // encoder.patch_size) % encoder.stripes:
+            pixels, patch = getattr(images, side), getattr(encoder, f"patch_{side}")
+            if pixels % patch:
+                raise ValueError(f"images.{side} {pixels} is no multiple of image_encoder.patch_{side} {patch}")
+        rows = images.height // encoder.patch_height
+        if rows % encoder.stripes:
             raise ValueError(
-                f"{images.height // encoder.patch_size} rows of patches cannot be split evenly into "
-                f"image_encoder.stripes {encoder.stripes}"
+                f"{rows} rows of patches cannot be split evenly into image_encoder.stripes {encoder.stripes}"
             )
         for place in ("image_encoder", "text_encoder"):
             section = getattr(self, place)

@@ -102,7 +102,7 @@ def _check(queries: Tensor, query_ids: Tensor, gallery: Tensor, gallery_ids: Ten
     if not len(queries) or not len(gallery):
         raise DataError(
             f"{len(queries)} queries and {len(gallery)} gallery images: nothing can be ranked. "
-            "Check that the split has captions and images: tbps data check"
+            "Check that the split has captions and images."
         )
     if not (queries.sum() + gallery.sum().to(queries.device)).isfinite():  # one pass; isfinite takes four
         raise ValueError("queries or gallery hold values that are not finite")
@@ -122,7 +122,7 @@ def _relevant_columns(query_ids: Tensor, gallery_ids: Tensor) -> tuple[Tensor, T
             examples = ", ".join(f"{row} (person {query_ids[row]})" for row in rows[:5].tolist())
             raise DataError(
                 f"{len(rows)} of {len(query_ids)} queries {problem}: rows {examples}"
-                f"{', …' if len(rows) > 5 else ''}. Leave them out, or mend the annotations: tbps data check"
+                f"{', …' if len(rows) > 5 else ''}. Leave them out, or mend the annotations."
             )
     return first, counts, columns
 

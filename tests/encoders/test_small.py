@@ -72,7 +72,7 @@ def test_the_seam_can_be_anywhere(stem_blocks: int) -> None:
 
 def test_a_patch_holds_the_pixels_of_its_place() -> None:
     encoder = SmallImageEncoder(
-        image_height=16, image_width=8, patch_size=8, width=192, depth=1, heads=1, stripes=2, embedding_dim=4,
+        image_height=16, image_width=8, patch_height=8, patch_width=8, width=192, depth=1, heads=1, stripes=2, embedding_dim=4,
         stem_blocks=0,
     )  # fmt: skip
     with torch.no_grad():
