@@ -21,7 +21,7 @@ TINY = (
     "data.cache=false",
     "images.height=32",
     "images.width=16",
-    "image_encoder.patch_height=8",
+    "image_encoder.stripes=4",
     "image_encoder.width=32",
     "image_encoder.depth=1",
     "image_encoder.heads=2",
@@ -29,6 +29,9 @@ TINY = (
     "text_encoder.depth=1",
     "text_encoder.heads=2",
     "embedding_dim=32",
+    "words=null",
+    "captions=null",
+    "optim.lr=1e-3",
     "training.epochs=3",
 )
 

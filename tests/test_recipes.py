@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tbps_cli.data.phrases import PhraseTable
 from tbps_cli.data.transforms import ImageTransform
 from tbps_cli.encoders.small import SmallImageEncoder, SmallTextEncoder
 from tbps_cli.errors import OutputError, RecipeError
@@ -17,6 +18,7 @@ from tbps_cli.losses.contrastive import ContrastiveLoss
 from tbps_cli.proximity.captions import CaptionAugmenter
 from tbps_cli.recipe import copy_recipe, dump_recipe, find_recipe, load_recipe, parse_recipe, shipped_recipes
 from tbps_cli.recipe import sections as recipes
+from tbps_cli.training.objective import Objective
 from tbps_cli.training.optim import build_optimizer
 from tbps_cli.training.schedule import learning_rate_at
 
@@ -50,7 +52,7 @@ def test_every_recipe_opens_with_what_it_trains_and_how_to_launch_it(path: Path)
         (recipes.SmallImageEncoderSection, SmallImageEncoder, {"image_height", "image_width", "embedding_dim"}),
         (recipes.SmallTextEncoderSection, SmallTextEncoder, {"vocabulary_size", "embedding_dim"}),
         (recipes.LossSection, ContrastiveLoss, set()),
-        (recipes.OptimSection, build_optimizer, {"model"}),
+        (recipes.OptimSection, build_optimizer, {"modules"}),
         (recipes.ScheduleSection, learning_rate_at, {"progress", "lr"}),
         (recipes.CaptionsSection, CaptionAugmenter, set()),
     ],
@@ -61,6 +63,11 @@ def test_the_fields_of_a_section_are_the_keywords_of_what_it_builds(
     fields = set(section.model_fields) - ({"kind"} if "Encoder" in section.__name__ else set())  # type: ignore[attr-defined]
     keywords = set(inspect.signature(built).parameters)  # type: ignore[arg-type]
     assert fields | known_elsewhere == keywords
+
+
+def test_the_fields_of_words_are_keywords_of_what_finds_and_what_weighs_them() -> None:
+    keywords = {*inspect.signature(PhraseTable).parameters, *inspect.signature(Objective).parameters}
+    assert set(recipes.WordsSection.model_fields) <= keywords
 
 
 def problem(text: str) -> str:

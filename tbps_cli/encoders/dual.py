@@ -21,15 +21,23 @@ class DualEncoder(nn.Module):
 
     def encode_image(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> unit vectors (B, D)."""
-        assert self.image_encoder is not None, "loaded without its image encoder"
-        return normalize(self.image_encoder.trunk(self.image_encoder.stem(images)).embedding.float(), dim=-1)
+        return self.normalise(self.embed_image(images))
 
     def encode_text(self, token_ids: Tensor, token_mask: Tensor) -> Tensor:
         """(B, L), (B, L) -> unit vectors (B, D)."""
+        return self.normalise(self.embed_text(token_ids, token_mask))
+
+    def embed_image(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) -> embeddings (B, D), for losses that need them before they are normalised."""
+        assert self.image_encoder is not None, "loaded without its image encoder"
+        return self.image_encoder.trunk(self.image_encoder.stem(images)).embedding
+
+    def embed_text(self, token_ids: Tensor, token_mask: Tensor) -> Tensor:
+        """(B, L), (B, L) -> embeddings (B, D), not yet normalised."""
         assert self.text_encoder is not None, "loaded without its text encoder"
         hidden = self.text_encoder.stem(token_ids, token_mask)
-        return normalize(self.text_encoder.trunk(hidden, token_mask).embedding.float(), dim=-1)
+        return self.text_encoder.trunk(hidden, token_mask).embedding
 
-    def forward(self, images: Tensor, token_ids: Tensor, token_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """A batch of pairs -> image and text embeddings, (B, D) each."""
-        return self.encode_image(images), self.encode_text(token_ids, token_mask)
+    def normalise(self, embeddings: Tensor) -> Tensor:
+        """(B, D) -> unit vectors (B, D), float32."""
+        return normalize(embeddings.float(), dim=-1)

@@ -71,6 +71,15 @@ class LossSection(Section):
     )
 
 
+class WordsSection(Section):
+    """Predicting words from images besides; keywords of `PhraseTable` and `Objective`."""
+
+    fewest: Count = Field(30, description="images whose captions hold a word or pair of words, at least")
+    most: Share = Field(0.5, description="share of the images whose captions hold it, at most")
+    alone: Share = Field(0.0, description="share of the training in which words are all that is learnt")
+    weight: Positive = Field(1.0, description="beside the contrastive loss, afterwards")
+
+
 class OptimSection(Section):
     """Keywords of `training.optim.build_optimizer`."""
 
@@ -117,6 +126,7 @@ class Recipe(Section):
     text_encoder: SmallTextEncoderSection
     embedding_dim: Count
     loss: LossSection
+    words: WordsSection | None = None
     optim: OptimSection
     schedule: ScheduleSection
     captions: CaptionsSection | None = None

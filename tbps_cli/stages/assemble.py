@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from tbps_cli.checkpoint import Checkpoint, open_checkpoint
 from tbps_cli.data import layouts
+from tbps_cli.data.phrases import PhraseTable
 from tbps_cli.data.records import PersonRecord
 from tbps_cli.data.transforms import ImageTransform
 from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.encoders.small import SmallImageEncoder, SmallTextEncoder
-from tbps_cli.encoders.tokenizer import WordTokenizer
+from tbps_cli.encoders.tokenizer import WordTokenizer, split_words
 from tbps_cli.errors import CheckpointError, RecipeError
 from tbps_cli.losses.contrastive import ContrastiveLoss
+from tbps_cli.losses.words import WordLoss
 from tbps_cli.proximity.captions import CaptionAugmenter
 from tbps_cli.recipe import Recipe, parse_recipe
 from tbps_cli.runtime import Advance, Progress
 from tbps_cli.toypedes.dataset import SIZES, draw_dataset, is_current
 from tbps_cli.training import optim
+from tbps_cli.training.objective import Objective
 
 TOY_SEED = 0  # of the drawings; a recipe's seed is of the training
 
@@ -105,12 +110,19 @@ def load_encoder(path: Path, device: torch.device, *, image: bool = True, text: 
     return LoadedEncoder(dual, tokenizer, build_transform(recipe), recipe, checkpoint)
 
 
-def build_loss(recipe: Recipe) -> ContrastiveLoss:
-    return ContrastiveLoss(**recipe.loss.model_dump())
+def build_objective(recipe: Recipe, records: Sequence[PersonRecord]) -> Objective:
+    """The loss of a batch; its words, where the recipe predicts any, are those of the records."""
+    contrastive = ContrastiveLoss(**recipe.loss.model_dump())
+    section = recipe.words
+    if section is None:
+        return Objective(contrastive)
+    table = PhraseTable(records, split_words, section.fewest, section.most)
+    words = WordLoss(recipe.embedding_dim, table.frequencies)
+    return Objective(contrastive, words, table.lookup, alone=section.alone, weight=section.weight)
 
 
-def build_optimizer(recipe: Recipe, dual: DualEncoder) -> torch.optim.Optimizer:
-    return optim.build_optimizer(dual, **recipe.optim.model_dump())
+def build_optimizer(recipe: Recipe, *modules: nn.Module) -> torch.optim.Optimizer:
+    return optim.build_optimizer(modules, **recipe.optim.model_dump())
 
 
 def build_caption_augmenter(recipe: Recipe) -> CaptionAugmenter | None:

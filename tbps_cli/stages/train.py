@@ -24,7 +24,7 @@ from tbps_cli.runtime import SILENCE, Progress, autocast, find_device
 from tbps_cli.stages.assemble import (
     build_caption_augmenter,
     build_dual,
-    build_loss,
+    build_objective,
     build_optimizer,
     build_transform,
     open_dataset,
@@ -94,7 +94,7 @@ def train(
         (caption for record in train_records for caption in record.captions), recipe.text_encoder.context_length
     )
     torch.manual_seed(recipe.seed)
-    trainer = _build_trainer(recipe, len(tokenizer.vocabulary), found)
+    trainer = _build_trainer(recipe, train_records, tokenizer, found)
     position = _take_up(run, trainer)
     if position.epoch:
         progress.note(f"{run.last}: goes on after epoch {position.epoch} of {recipe.training.epochs}")
@@ -126,13 +126,16 @@ def train(
     )
 
 
-def _build_trainer(recipe: Recipe, vocabulary_size: int, device: torch.device) -> Trainer:
-    dual = build_dual(recipe, vocabulary_size).to(device)
+def _build_trainer(
+    recipe: Recipe, records: Sequence[PersonRecord], tokenizer: WordTokenizer, device: torch.device
+) -> Trainer:
+    dual = build_dual(recipe, len(tokenizer.vocabulary)).to(device)
+    objective = build_objective(recipe, records).to(device)
     section = recipe.training
     return Trainer(
         dual,
-        build_loss(recipe),
-        build_optimizer(recipe, dual),
+        objective,
+        build_optimizer(recipe, dual, objective),
         device,
         autocast=partial(autocast, device, section.precision),
         scale_gradients=section.precision == "fp16",
@@ -186,9 +189,8 @@ def _train_epoch(
         return trainer.train_epoch(
             batches,
             count,
-            learning_rate=lambda done: learning_rate_at(
-                (epoch - 1 + done) / epochs, lr, **schedule.model_dump()
-            ),
+            progress=lambda done: (epoch - 1 + done) / epochs,
+            learning_rate=lambda done: learning_rate_at(done, lr, **schedule.model_dump()),
             on_batch=lambda loss: advance(1, f"loss {loss:.3f}"),
         )
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import nn
 
 
 def build_optimizer(
-    model: nn.Module,
+    modules: Iterable[nn.Module],
     lr: float,
     weight_decay: float = 0.0,
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
 ) -> torch.optim.AdamW:
     """AdamW. Only matrices decay: norms, biases, and tables of positions and words do not."""
+    model = nn.ModuleList(modules)
     tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
     decayed, others = [], []
     for name, parameter in model.named_parameters():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 
@@ -12,12 +13,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tbps_cli.data.batch import PairBatch
 from tbps_cli.errors import TrainingError
 
-Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class Trainer:
     """Teaches a dual encoder batch by batch; knows nothing of files, epochs to come, or what is best.
 
+    objective: called with the model, a batch and the share of the training that is done.
     accumulate: batches whose gradients are averaged for one step of the optimizer. Each batch
     keeps its own negatives.
     ema: decay of an exponential average of the weights, which is then what `averaged` returns;
@@ -27,7 +28,7 @@ class Trainer:
     def __init__(
         self,
         model: nn.Module,
-        loss: Loss,
+        objective: nn.Module,
         optimizer: torch.optim.Optimizer,
         device: torch.device,
         *,
@@ -37,7 +38,7 @@ class Trainer:
         clip_norm: float | None = None,
         ema: float = 0.0,
     ) -> None:
-        self.model, self.loss, self.optimizer, self.device = model, loss, optimizer, device
+        self.model, self.objective, self.optimizer, self.device = model, objective, optimizer, device
         self.autocast, self.accumulate, self.clip_norm = autocast, accumulate, clip_norm
         self.scaler = torch.amp.GradScaler(device.type, enabled=scale_gradients)
         self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema)) if ema else None
@@ -52,35 +53,38 @@ class Trainer:
         self,
         batches: Iterable[PairBatch],
         count: int,
+        progress: Callable[[float], float],
         learning_rate: Callable[[float], float],
         on_batch: Callable[[float], None],
     ) -> float:
         """One pass over `count` batches; returns the mean loss.
 
-        `learning_rate` takes the share of this epoch that is done, `on_batch` the batch's loss.
+        `progress` turns the share of this epoch that is done into the share of the training,
+        `learning_rate` takes that one, `on_batch` the batch's loss.
         Raises TrainingError when the loss is no longer a number.
         """
         self.model.train()
+        self.objective.train()
         total = 0.0
         self.optimizer.zero_grad(set_to_none=True)
         for number, batch in enumerate(batches):
             in_step = min(self.accumulate, count - number // self.accumulate * self.accumulate)
-            value = self._backward(batch.to(self.device), in_step)
-            if not torch.isfinite(torch.tensor(value)):
+            done = progress(number / count)
+            value = self._backward(batch.to(self.device), done, in_step)
+            if not math.isfinite(value):
                 raise TrainingError(
                     f"the loss is {value} at batch {number + 1} of {count}. Lower optim.lr, set "
                     "training.clip_norm, or use training.precision float32; --resume takes up the last epoch."
                 )
             if (number + 1) % self.accumulate == 0 or number + 1 == count:
-                self._step(learning_rate(number / count))
+                self._step(learning_rate(done))
             total += value
             on_batch(value)
         return total / count
 
-    def _backward(self, batch: PairBatch, in_step: int) -> float:
+    def _backward(self, batch: PairBatch, done: float, in_step: int) -> float:
         with self.autocast():
-            images, texts = self.model(batch.images, batch.token_ids, batch.token_mask)
-        loss = self.loss(images, texts, batch.person_ids)
+            loss = self.objective(self.model, batch, done)
         self.scaler.scale(loss / in_step).backward()
         return float(loss.detach())
 
@@ -100,6 +104,7 @@ class Trainer:
     def state(self) -> dict[str, Tensor]:
         """Everything besides the recipe that the next step depends on, as named tensors."""
         state = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        state |= {f"objective.{name}": value for name, value in self.objective.state_dict().items()}
         if self.average is not None:
             state |= {f"average.{name}": value for name, value in self.average.state_dict().items()}
         for row, moments in self.optimizer.state_dict()["state"].items():
@@ -117,6 +122,7 @@ class Trainer:
             optimizer["state"].setdefault(int(row), {})[key] = value
         try:
             self.model.load_state_dict(_below(state, "model"))
+            self.objective.load_state_dict(_below(state, "objective"))
             if self.average is not None:
                 self.average.load_state_dict(_below(state, "average"))
             self.optimizer.load_state_dict(optimizer)

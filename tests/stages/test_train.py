@@ -88,10 +88,17 @@ def test_a_training_stopped_anywhere_resumes_to_the_same_weights(
     assert metrics_of(tmp_path / "run") == metrics_of(tiny.run)
 
 
-def test_averaged_weights_and_accumulation_survive_a_resume(
-    tiny: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["training.ema=0.9", "training.accumulate=2", "training.clip_norm=1", "captions={shorten: 0.5}"],
+        ["words={fewest: 5, most: 0.5, alone: 0.4, weight: 0.1}"],
+    ],
+)
+def test_whatever_else_learns_survives_a_resume(
+    overrides: list[str], tiny: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = tiny_recipe("training.ema=0.9", "training.accumulate=2", "training.clip_norm=1", "captions={shorten: 0.5}")
+    recipe = tiny_recipe(*overrides)
     train(recipe, tmp_path / "whole", root=tiny.root, device="cpu")
     monkeypatch.setattr(training, "_validate", interrupt_at_epoch_2(training._validate))
     with pytest.raises(KeyboardInterrupt):
