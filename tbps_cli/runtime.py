@@ -32,7 +32,10 @@ class Silence:
 
     @contextmanager
     def track(self, title: str, total: int) -> Iterator[Advance]:
-        yield lambda steps, beside="": None
+        def ignore(steps: int, beside: str) -> None:
+            return
+
+        yield ignore
 
     def note(self, message: str) -> None:
         return
@@ -56,9 +59,7 @@ def find_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise DeviceError(f"--device {name}: unknown; use auto, cpu, cuda, cuda:1 or mps.") from None
-    if device.type == "cuda" and not (
-        torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()
-    ):
+    if device.type == "cuda" and not (torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()):
         raise DeviceError(f"--device {name}: this machine has {_count_gpus()}. Use --device cpu.")
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise DeviceError(f"--device {name}: this machine has no Apple GPU. Use --device cpu.")

@@ -88,7 +88,7 @@ def test_an_unknown_key_is_named_with_a_suggestion() -> None:
 
 def test_all_problems_of_a_file_come_in_one_message() -> None:
     message = changed("optim.lr=fast", "loss.same_person=friend", "training.epohcs=3")
-    assert "optim.lr: input should be a valid number, not \"fast\"" in message
+    assert 'optim.lr: input should be a valid number, not "fast"' in message
     assert "loss.same_person: input should be 'negative', 'masked' or 'positive', not \"friend\"" in message
     assert "training.epohcs: unknown key; did you mean 'epochs'?" in message
 

@@ -51,9 +51,7 @@ def command(
 
     progress = show.RichProgress()
     try:
-        result = train(
-            resolved, run, root=root, device=device, resume=resume, overwrite=overwrite, progress=progress
-        )
+        result = train(resolved, run, root=root, device=device, resume=resume, overwrite=overwrite, progress=progress)
     except KeyboardInterrupt:
         progress.note(f"stopped; what is finished is in {run}. Go on with: tbps train {recipe} … --resume")
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -27,9 +28,7 @@ class PhraseTable:
     ) -> None:
         held = [list_phrases(record.captions, split_words) for record in records]
         counts = Counter(phrase for phrases in held for phrase in phrases)
-        self.phrases = sorted(
-            phrase for phrase, count in counts.items() if fewest <= count and count < most * len(records)
-        )
+        self.phrases = sorted(phrase for phrase, count in counts.items() if fewest <= count < most * len(records))
         if not self.phrases:
             raise DataError(
                 f"no word occurs in the captions of at least {fewest} images and of less than {most:.0%} of them; "
@@ -53,5 +52,5 @@ def list_phrases(captions: Sequence[str], split_words: Callable[[str], list[str]
     for caption in captions:
         words = split_words(caption)
         phrases.update(words)
-        phrases.update(f"{first} {second}" for first, second in zip(words, words[1:], strict=False))
+        phrases.update(f"{first} {second}" for first, second in pairwise(words))
     return phrases

@@ -71,11 +71,9 @@ class WordTokenizer:
         """
         words = split_words(query)
         if not words:
-            raise QueryError(f"the query {query[:60]!r} has no word in it. Describe someone: \"woman in red coat\".")
+            raise QueryError(f'the query {query[:60]!r} has no word in it. Describe someone: "woman in red coat".')
         if len(words) > self.context_length:
-            raise QueryError(
-                f"the query has {len(words):,} words; this model reads {self.context_length}. Shorten it."
-            )
+            raise QueryError(f"the query has {len(words):,} words; this model reads {self.context_length}. Shorten it.")
         unknown = [word for word in dict.fromkeys(words) if word not in self.ids]
         if len(unknown) == len(set(words)):
             known = ", ".join(self.vocabulary[2:12])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -30,7 +30,7 @@ def parse_yaml(text: str, place: str) -> Any:
 class _Loader(yaml.SafeLoader):
     """YAML 1.2 scalars (`1e-5` is a number, `no` a word, `010` ten), no repeated keys, no aliases."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+    yaml_implicit_resolvers = {}  # noqa: RUF012 - what PyYAML calls it; filled below
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.events.AliasEvent):

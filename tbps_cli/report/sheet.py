@@ -54,9 +54,7 @@ class ShownHit:
     image: Path | None  # None where the gallery knows no file
 
 
-def write_sheet(
-    query: str, hits: Sequence[ShownHit], out: Path, *, columns: int = 5, overwrite: bool = False
-) -> Path:
+def write_sheet(query: str, hits: Sequence[ShownHit], out: Path, *, columns: int = 5, overwrite: bool = False) -> Path:
     """Draw the query and, in the order given, at most `MOST_HITS` hits; return `out`.
 
     An image that is missing or cannot be read is shown as a placeholder that says so.

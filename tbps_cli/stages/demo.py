@@ -70,9 +70,7 @@ def demo(recipe: Recipe, out: Path, *, device: str = "auto", progress: Progress 
     evaluation = evaluate_features(gallery, progress=progress)
     truths = read_truth(open_dataset(dataset, root, progress)[0], "test")
     short_queries = _score_short_queries(result, gallery, truths, device)
-    searches = search_many(
-        [query.text for query in QUERIES], gallery, k=SHOWN_HITS, device=device, progress=progress
-    )
+    searches = search_many([query.text for query in QUERIES], gallery, k=SHOWN_HITS, device=device, progress=progress)
     seconds = time.monotonic() - started
     write_demo_page(
         searches=_show_searches(searches, truths),
@@ -98,9 +96,7 @@ def list_next_commands(out: Path) -> list[str]:
     ]
 
 
-def _score_short_queries(
-    result: TrainResult, gallery: Path, truths: list[ImageTruth], device: str
-) -> ShortQueryReport:
+def _score_short_queries(result: TrainResult, gallery: Path, truths: list[ImageTruth], device: str) -> ShortQueryReport:
     encoder = load_encoder(result.checkpoint, find_device(device), image=False)
     with open_features(gallery) as features:
         assert features.images is not None
@@ -137,9 +133,7 @@ def _read_curve(result: TrainResult) -> list[CurvePoint]:
     ]
 
 
-def _list_facts(
-    recipe: Recipe, result: TrainResult, evaluation: Evaluation, seconds: float
-) -> list[tuple[str, str]]:
+def _list_facts(recipe: Recipe, result: TrainResult, evaluation: Evaluation, seconds: float) -> list[tuple[str, str]]:
     counts = evaluation.text_to_image
     return [
         ("Trained on", f"{recipe.data.dataset}, {result.epochs} epochs, best epoch {result.best_epoch} (by val)"),

@@ -58,6 +58,4 @@ def score_short_queries(
         for query, rows in zip(queries, hits.rows.tolist(), strict=True)
         for row in rows
     ]
-    return ShortQueryReport(
-        sum(shares) / len(shares), score_query_oracle(queries, truths, FIRST_HITS), len(queries)
-    )
+    return ShortQueryReport(sum(shares) / len(shares), score_query_oracle(queries, truths, FIRST_HITS), len(queries))

@@ -106,6 +106,7 @@ def train(
         torch.manual_seed(recipe.seed + epoch)
         loss = _train_epoch(recipe, trainer, loader, epoch, progress)
         dual = trainer.averaged.eval()
+        assert isinstance(dual, DualEncoder)
         report = _validate(dual, recipe, tokenizer, val_records)
         position.epoch = epoch
         position.seconds += time.monotonic() - started
@@ -180,9 +181,7 @@ def _build_loader(
     )
 
 
-def _train_epoch(
-    recipe: Recipe, trainer: Trainer, loader: PairLoader, epoch: int, progress: Progress
-) -> float:
+def _train_epoch(recipe: Recipe, trainer: Trainer, loader: PairLoader, epoch: int, progress: Progress) -> float:
     epochs, schedule, lr = recipe.training.epochs, recipe.schedule, recipe.optim.lr
     count, batches = loader.epoch(epoch)
     with progress.track(f"epoch {epoch} of {epochs}", count) as advance:

@@ -52,6 +52,4 @@ def _finish_cuff(figure: Figure, elbow: Point, cuff: Point, wrist: float, cloth:
         canvas.line(((x - wrist, y), (x + wrist, y)), seam(cloth, 0.5), 0.010)
     elif upper == "shirt":
         x, y = between(elbow, cuff, 0.95)
-        canvas.line(
-            ((x - wrist, y), (x + wrist, y)), shade(cloth, 1.14 if sum(cloth[:3]) < 600 else 0.8), 0.020
-        )
+        canvas.line(((x - wrist, y), (x + wrist, y)), shade(cloth, 1.14 if sum(cloth[:3]) < 600 else 0.8), 0.020)

@@ -58,11 +58,7 @@ def _expose(picture: np.ndarray, view: View) -> np.ndarray:
     height, width = picture.shape[:2]
     across = np.linspace(-1, 1, width, dtype=np.float32) * view.light_side * view.light_slope / 2
     down = np.linspace(-0.5, 0.5, height, dtype=np.float32) * view.light_slope * -0.35
-    light = (
-        view.gain
-        * (1 + across[None, :, None] + down[:, None, None])
-        * np.asarray(view.cast, dtype=np.float32)
-    )
+    light = view.gain * (1 + across[None, :, None] + down[:, None, None]) * np.asarray(view.cast, dtype=np.float32)
     return (picture * np.float32(view.contrast) + np.float32(128 - 128 * view.contrast)) * light
 
 

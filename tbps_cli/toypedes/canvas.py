@@ -150,8 +150,7 @@ def curve(points: Sequence[Point]) -> list[Point]:
         (x0, y0), (x1, y1) = points[max(0, index - 1)], points[index]
         (x2, y2), (x3, y3) = points[index + 1], points[min(last, index + 2)]
         smooth.extend(
-            (a * x0 + b * x1 + c * x2 + d * x3, a * y0 + b * y1 + c * y2 + d * y3)
-            for a, b, c, d in _CURVE_WEIGHTS
+            (a * x0 + b * x1 + c * x2 + d * x3, a * y0 + b * y1 + c * y2 + d * y3) for a, b, c, d in _CURVE_WEIGHTS
         )
     smooth.append(points[last])
     return smooth

@@ -53,9 +53,7 @@ def drape(
     canvas.image.paste(texture, (left_edge, top_edge), mask)
 
 
-def band_sleeve(
-    canvas: Canvas, start: Point, end: Point, radius: float, cloth: Cloth, darkness: float
-) -> None:
+def band_sleeve(canvas: Canvas, start: Point, end: Point, radius: float, cloth: Cloth, darkness: float) -> None:
     """Carry a pattern on along a sleeve from `start` to `end`."""
     across, down = end[0] - start[0], end[1] - start[1]
     length = math.hypot(across, down)

@@ -99,8 +99,6 @@ def _cast_shadow(ground: np.ndarray, placement: Placement) -> np.ndarray:
 
 def _uneven_light(view: View, height: int, width: int) -> np.ndarray:
     """Soft patches of light `(height, width, 1)` around 1."""
-    coarse = generator(view, "light").standard_normal(
-        (max(2, height // 8), max(2, width // 8)), dtype=np.float32
-    )
+    coarse = generator(view, "light").standard_normal((max(2, height // 8), max(2, width // 8)), dtype=np.float32)
     patches = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
     return 1 + _FABRIC * np.asarray(patches)[..., None]

@@ -55,9 +55,7 @@ def inks_of(person: Person) -> Inks:
         upper=_dyed(person.upper_colour, person, "upper", UPPER),
         second=_dyed(second, person, "second", UPPER),
         logo=_dyed(_logo_colour(person, second), person, "logo", UPPER),
-        inner=_dyed(
-            Random(f"{person.look}/inner").choice(("white", "grey", "black")), person, "inner", UNNAMED
-        ),
+        inner=_dyed(Random(f"{person.look}/inner").choice(("white", "grey", "black")), person, "inner", UNNAMED),
         lower=_dyed(person.lower_colour, person, "lower", LOWER),
         shoes=_dyed(person.shoe_colour, person, "shoes", SHOES),
         sole=(*(_DARK_SOLE if person.shoe_colour in ("white", "yellow") else _PALE_SOLE), SHOES),

@@ -29,9 +29,7 @@ def draw_leg(figure: Figure, hip: Point, knee: Point, ankle: Point, darkness: fl
     if lower == "shorts":
         cloth = shade(figure.inks.lower, darkness)
         # The round end of a limb reaches beyond the hem by its radius.
-        canvas.limb(
-            (hip, between(hip, knee, SHORTS_HEM - 0.19)), (body.thigh * 1.18, body.thigh * 1.06), cloth
-        )
+        canvas.limb((hip, between(hip, knee, SHORTS_HEM - 0.19)), (body.thigh * 1.18, body.thigh * 1.06), cloth)
         _cuff(figure, hip, between(hip, knee, SHORTS_HEM - 0.05), body.thigh * 1.08, cloth, 0.052)
         _cuff(figure, hip, between(hip, knee, SHORTS_HEM - 0.02), body.thigh * 1.08, seam(cloth), 0.014)
 
@@ -66,9 +64,7 @@ def draw_pelvis(figure: Figure) -> None:
     canvas.line(((0, 0.50), (0, 0.59)), seam(ink), 0.007)
     if lower == "jeans" and figure.view.facing == "back":
         for side in (-1, 1):
-            pocket = [
-                (side * x, y) for x, y in ((0.022, 0.540), (0.066, 0.536), (0.062, 0.575), (0.026, 0.578))
-            ]
+            pocket = [(side * x, y) for x, y in ((0.022, 0.540), (0.066, 0.536), (0.062, 0.575), (0.026, 0.578))]
             canvas.polygon(pocket, mix(ink, _WASHED_OUT, 0.28))
 
 

@@ -10,9 +10,7 @@ from tbps_cli.toypedes.scene import REFERENCE_HEIGHT, Sketch, scaled, shifted
 from tbps_cli.toypedes.view import View
 
 _OVERSAMPLING = 2
-_DRAWN = [0] + [
-    255
-] * 255  # look-up table from brightness to opacity: an empty sketch is black, no occluder is
+_DRAWN = [0] + [255] * 255  # look-up table from brightness to opacity: an empty sketch is black, no occluder is
 
 
 def draw_occluder(view: View, width: int, height: int) -> tuple[np.ndarray, np.ndarray] | None:

@@ -44,12 +44,8 @@ LOWER_WEIGHTS = dict(
     black=20, blue=14, grey=14, brown=12, white=10, green=7, red=6, purple=4, orange=3, pink=5, yellow=3
 )
 JEANS_WEIGHTS = dict(blue=60, black=22, grey=18)
-SHOE_WEIGHTS = dict(
-    black=26, white=24, brown=12, grey=12, red=8, blue=8, pink=4, yellow=2, green=2, orange=2
-)
-BAG_WEIGHTS = dict(
-    black=24, brown=14, red=13, blue=13, grey=9, green=8, pink=6, white=5, yellow=4, orange=4, purple=4
-)
+SHOE_WEIGHTS = dict(black=26, white=24, brown=12, grey=12, red=8, blue=8, pink=4, yellow=2, green=2, orange=2)
+BAG_WEIGHTS = dict(black=24, brown=14, red=13, blue=13, grey=9, green=8, pink=6, white=5, yellow=4, orange=4, purple=4)
 HAT_WEIGHTS = UPPER_WEIGHTS
 HAIR_WEIGHTS = dict(black=38, brown=30, blonde=17, grey=9, red=6)
 

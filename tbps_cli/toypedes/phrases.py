@@ -144,9 +144,7 @@ def shoes_phrase(person: Person, shows: Shows, rng: Random) -> Phrase | None:
         return None
     noun = rng.choice(SHOE_NOUNS)
     words = f"{person.shoe_colour} {noun}"
-    return Phrase(
-        words if noun == "footwear" else _pair(words, rng, 0.12), {"shoe_colour": person.shoe_colour}
-    )
+    return Phrase(words if noun == "footwear" else _pair(words, rng, 0.12), {"shoe_colour": person.shoe_colour})
 
 
 def hat_phrase(person: Person, rng: Random, detail: float) -> Phrase | None:

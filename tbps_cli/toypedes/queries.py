@@ -41,9 +41,7 @@ def write_query(person: Person, rng: Random, attributes: int) -> ToyCaption:
         ValueError: `attributes` is not 2, 3 or 4.
     """
     if not FEWEST_ATTRIBUTES <= attributes <= MOST_ATTRIBUTES:
-        raise ValueError(
-            f"a query states {FEWEST_ATTRIBUTES} to {MOST_ATTRIBUTES} attributes, not {attributes}"
-        )
+        raise ValueError(f"a query states {FEWEST_ATTRIBUTES} to {MOST_ATTRIBUTES} attributes, not {attributes}")
     for _ in range(ATTEMPTS):
         subject, stated = _subject(person, rng)
         things = _choose_things(person, rng, subject, attributes - len(stated))
@@ -111,8 +109,7 @@ def _join(subject: str, things: list[_Thing], rng: Random) -> str:
     """Put the words together: "woman in a red coat with glasses", "man in black, brown backpack"."""
     articles = rng.random() < 0.5
     clothes, looks, carried = (
-        [_words(thing, articles) for thing in things if thing.kind == kind]
-        for kind in ("clothes", "looks", "rest")
+        [_words(thing, articles) for thing in things if thing.kind == kind] for kind in ("clothes", "looks", "rest")
     )
     if not subject:
         words = [*clothes, *looks, *carried]
@@ -164,9 +161,7 @@ def _lower(person: Person, rng: Random) -> _Thing | None:
         return None
     skirt = person.lower == "skirt"
     if person.lower in ("trousers", "jeans") and rng.random() < 0.2:
-        return _Thing(
-            f"{person.lower_colour} pants", {"lower_colour": person.lower_colour}, False, kind="clothes"
-        )
+        return _Thing(f"{person.lower_colour} pants", {"lower_colour": person.lower_colour}, False, kind="clothes")
     words = rng.choice(phrases.LOWER_NOUNS[person.lower])
     if rng.random() < 0.2:
         return _Thing(words, {"lower": person.lower}, countable=skirt, kind="clothes")
@@ -191,9 +186,7 @@ def _hat(person: Person, rng: Random) -> _Thing | None:
     return _coloured("hat", person.hat, person.hat_colour, phrases.HAT_NOUNS, rng)
 
 
-def _coloured(
-    attribute: str, kind: str, colour: str, nouns: dict[str, tuple[str, ...]], rng: Random
-) -> _Thing:
+def _coloured(attribute: str, kind: str, colour: str, nouns: dict[str, tuple[str, ...]], rng: Random) -> _Thing:
     """A bag or a hat, by its kind or by the generic word."""
     generic = rng.random() < 0.25
     words = attribute if generic else rng.choice(nouns[kind])
@@ -216,9 +209,7 @@ def _hair(person: Person, rng: Random) -> _Thing:
     colour = rng.choice(phrases.HAIR_WORDS.get(person.hair_colour, (person.hair_colour,)))
     chance = rng.random()
     if chance < 0.35:
-        return _Thing(
-            f"{length} {noun}".strip(), {"hair_length": person.hair_length}, countable=ponytail, kind="looks"
-        )
+        return _Thing(f"{length} {noun}".strip(), {"hair_length": person.hair_length}, countable=ponytail, kind="looks")
     if chance < 0.7:
         return _Thing(f"{colour} hair", {"hair_colour": person.hair_colour}, countable=False, kind="looks")
     stated = {"hair_length": person.hair_length, "hair_colour": person.hair_colour}

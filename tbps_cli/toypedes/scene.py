@@ -114,9 +114,7 @@ def _draw_shop(sketch: Sketch, rng: Random, horizon: float) -> None:
 
 def _draw_car(sketch: Sketch, rng: Random, horizon: float) -> None:
     _draw_street(sketch, rng, horizon)
-    paint = shifted(
-        rng.choice(((180, 182, 186), (50, 52, 58), (140, 40, 40), (60, 80, 120), (225, 225, 225))), rng, 8
-    )
+    paint = shifted(rng.choice(((180, 182, 186), (50, 52, 58), (140, 40, 40), (60, 80, 120), (225, 225, 225))), rng, 8)
     length = sketch.width * 1.1
     left, sill = rng.choice((-0.5, 0.35, 0.5)) * sketch.width, horizon - 2
 
@@ -148,9 +146,7 @@ def _draw_park(sketch: Sketch, rng: Random, horizon: float) -> None:
     for _ in range(9):
         radius = rng.uniform(7, 20)
         leaves = shifted((74, 104, 58), rng, 16)
-        sketch.ellipse(
-            rng.uniform(-5, width + 5), rng.uniform(horizon * 0.2, horizon), radius, radius, leaves
-        )
+        sketch.ellipse(rng.uniform(-5, width + 5), rng.uniform(horizon * 0.2, horizon), radius, radius, leaves)
     for _ in range(2):
         x = rng.uniform(0, width)
         sketch.rectangle(x, horizon * 0.4, x + 4, horizon + 5, (84, 66, 50))
@@ -166,9 +162,7 @@ def _draw_indoor(sketch: Sketch, rng: Random, horizon: float) -> None:
     sketch.gradient(0, horizon, scaled(wall, 0.95), wall)
     sketch.rectangle(0, horizon - 4, width, horizon, scaled(wall, 0.6))
     x = rng.uniform(-10, width - 10)
-    sketch.rectangle(
-        x, horizon * 0.15, x + 22, horizon, rng.choice(((140, 105, 75), (110, 120, 130), (90, 80, 76)))
-    )
+    sketch.rectangle(x, horizon * 0.15, x + 22, horizon, rng.choice(((140, 105, 75), (110, 120, 130), (90, 80, 76))))
     if rng.random() < 0.6:
         x = rng.uniform(0, width - 14)
         poster = shifted(rng.choice(((200, 90, 70), (80, 120, 160), (230, 220, 150))), rng, 14)
@@ -221,9 +215,7 @@ def _draw_pavement(sketch: Sketch, rng: Random, horizon: float) -> None:
         y = horizon + depth * ((row + 1) / 4.5) ** 1.4
         sketch.line(0, y, width, y + rng.uniform(-3, 3), scaled(ground, 0.9))
     for column in range(-3, 4):
-        sketch.line(
-            width / 2 + column * 8, horizon, width / 2 + column * 40, sketch.height, scaled(ground, 0.92)
-        )
+        sketch.line(width / 2 + column * 8, horizon, width / 2 + column * 40, sketch.height, scaled(ground, 0.92))
 
 
 def _draw_distant_people(sketch: Sketch, rng: Random, horizon: float) -> None:

@@ -81,9 +81,7 @@ def _side_of_sweater(figure: Figure, front: Edge, back: Edge) -> None:
 def _side_of_jacket(figure: Figure, front: Edge, back: Edge) -> None:
     canvas, ink, (front_x, hem) = figure.canvas, figure.inks.upper, front[-1]
     yoke = yoke_ink(ink)
-    drape(
-        canvas, [*front[:2], (front[2][0] * 0.98, 0.250)], [*back[:2], (back[2][0], 0.250)], Cloth(yoke, yoke)
-    )
+    drape(canvas, [*front[:2], (front[2][0] * 0.98, 0.250)], [*back[:2], (back[2][0], 0.250)], Cloth(yoke, yoke))
     canvas.line(((back[-1][0], hem - 0.030), (front_x, hem - 0.030)), seam(ink, 0.55), 0.010)
     canvas.line(_inside(front, 0.006), seam(ink, 0.6), 0.010)
     canvas.polygon([(-0.036, 0.140), (0.026, 0.136), (0.036, 0.182), (-0.044, 0.178)], seam(ink, 0.5))

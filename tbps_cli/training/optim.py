@@ -18,7 +18,8 @@ def build_optimizer(
     """AdamW. Only matrices decay: norms, biases, and tables of positions and words do not."""
     model = nn.ModuleList(modules)
     tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
-    decayed, others = [], []
+    decayed: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         matrix = parameter.ndim >= 2 and id(parameter) not in tables and "position" not in name
         (decayed if matrix else others).append(parameter)

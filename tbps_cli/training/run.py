@@ -98,7 +98,5 @@ def _open_tensorboard(folder: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise DependencyError(
-            "training.tensorboard needs TensorBoard: pip install 'tbps-cli[tensorboard]'"
-        ) from None
+        raise DependencyError("training.tensorboard needs TensorBoard: pip install 'tbps-cli[tensorboard]'") from None
     return SummaryWriter(str(folder / "tensorboard"))

@@ -14,7 +14,6 @@ from tbps_cli.data.batch import PairBatch
 from tbps_cli.errors import TrainingError
 
 
-
 class Trainer:
     """Teaches a dual encoder batch by batch; knows nothing of files, epochs to come, or what is best.
 

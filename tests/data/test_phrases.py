@@ -30,7 +30,8 @@ def test_phrases_are_words_and_neighbours_within_one_caption() -> None:
 def test_the_table_is_what_a_slow_loop_finds(captions: list[list[str]], fewest: int) -> None:
     held = [list_phrases(texts, str.split) for texts in captions]
     everything = set().union(*held)
-    kept = sorted(p for p in everything if fewest <= sum(p in h for h in held) and sum(p in h for h in held) < len(held))
+    counts = {phrase: sum(phrase in phrases for phrases in held) for phrase in everything}
+    kept = sorted(phrase for phrase, count in counts.items() if fewest <= count < len(held))
     if not kept:
         with pytest.raises(DataError, match=r"words\.fewest"):
             PhraseTable(make_records(captions), str.split, fewest, 1.0)

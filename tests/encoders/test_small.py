@@ -55,7 +55,8 @@ def test_where_a_colour_is_matters(dual: DualEncoder) -> None:
 def test_the_seam_can_be_anywhere(stem_blocks: int) -> None:
     def build(blocks: int) -> SmallTextEncoder:
         torch.manual_seed(0)
-        recipe = load_recipe(shipped_recipes()["toy"], ["text_encoder.depth=2", f"text_encoder.stem_blocks={blocks}"])
+        overrides = ["text_encoder.depth=2", f"text_encoder.stem_blocks={blocks}"]
+        recipe = load_recipe(shipped_recipes()["toy"], overrides)
         encoder = build_dual(recipe, 20, image=False).text_encoder
         assert isinstance(encoder, SmallTextEncoder)
         return encoder.eval()
@@ -72,9 +73,17 @@ def test_the_seam_can_be_anywhere(stem_blocks: int) -> None:
 
 def test_a_patch_holds_the_pixels_of_its_place() -> None:
     encoder = SmallImageEncoder(
-        image_height=16, image_width=8, patch_height=8, patch_width=8, width=192, depth=1, heads=1, stripes=2, embedding_dim=4,
+        image_height=16,
+        image_width=8,
+        patch_height=8,
+        patch_width=8,
+        width=192,
+        depth=1,
+        heads=1,
+        stripes=2,
+        embedding_dim=4,
         stem_blocks=0,
-    )  # fmt: skip
+    )
     with torch.no_grad():
         encoder.patch_embedding.weight.copy_(torch.eye(192))
         encoder.patch_embedding.bias.zero_()

@@ -17,9 +17,7 @@ def loss_by_loops(images: torch.Tensor, texts: torch.Tensor, people: list[int], 
     total = 0.0
     for queries, keys in ((images, texts), (texts, images)):
         for i in range(len(people)):
-            columns = [
-                j for j in range(len(people)) if same_person != "masked" or j == i or people[j] != people[i]
-            ]
+            columns = [j for j in range(len(people)) if same_person != "masked" or j == i or people[j] != people[i]]
             denominator = sum(math.exp(float(queries[i] @ keys[j]) / tau) for j in columns)
             positives = [j for j in columns if j == i or (same_person == "positive" and people[j] == people[i])]
             terms = [math.log(math.exp(float(queries[i] @ keys[j]) / tau) / denominator) for j in positives]

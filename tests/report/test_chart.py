@@ -67,11 +67,7 @@ def test_a_curve_without_values_is_not_drawn() -> None:
     assert line_chart([CurvePoint(1, {"rank-1": math.nan})], title="t") == ""
 
 
-@given(
-    st.lists(
-        st.tuples(st.integers(0, 10**6), st.dictionaries(st.sampled_from("abc"), st.floats())), max_size=6
-    )
-)
+@given(st.lists(st.tuples(st.integers(0, 10**6), st.dictionaries(st.sampled_from("abc"), st.floats())), max_size=6))
 def test_every_point_lies_inside_the_frame(values: list[tuple[int, dict[str, float]]]) -> None:
     svg = line_chart([CurvePoint(epoch, measures) for epoch, measures in values], title="t")
     for x, y in (dot for line in (dots_of(svg) if svg else []) for dot in line):

@@ -110,9 +110,7 @@ def test_the_demo_page_says_what_was_measured_and_that_nobody_is_shown(tmp_path:
 
 
 def test_a_demo_page_without_parts_is_whole(tmp_path: Path) -> None:
-    out = write_demo_page(
-        searches=[], metrics=[], curve=[], facts=[], next_commands=[], out=tmp_path / "demo.html"
-    )
+    out = write_demo_page(searches=[], metrics=[], curve=[], facts=[], next_commands=[], out=tmp_path / "demo.html")
     assert "section" not in [tag for tag, _ in read(out).tags]
 
 

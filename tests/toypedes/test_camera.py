@@ -35,9 +35,7 @@ def test_noise_has_the_spread_that_the_view_asks_for(view: View) -> None:
     # 0.8² of it is common to all channels, 0.5² belongs to each.
     assert noise.std() == pytest.approx(6.0 * np.sqrt(0.8**2 + 0.5**2), rel=0.03)
     assert abs(noise.mean()) < 0.1
-    assert np.corrcoef(noise[..., 0].ravel(), noise[..., 1].ravel())[0, 1] == pytest.approx(
-        0.64 / 0.89, abs=0.03
-    )
+    assert np.corrcoef(noise[..., 0].ravel(), noise[..., 1].ravel())[0, 1] == pytest.approx(0.64 / 0.89, abs=0.03)
 
 
 def test_noise_depends_on_the_view_alone(view: View) -> None:

@@ -92,9 +92,7 @@ def parse(text: str) -> dict[str, str]:
     for match in re.finditer(rf"((?:[a-z-]+ )*?)\b({nouns})\b", text):
         noun = SYNONYMS[match[2]]
         kind = KIND_OF[noun]
-        adjectives = re.split(r"\b(?:a|an|and|with|in|of|is|has|wears|wearing|on|over|nothing)\b", match[1])[
-            -1
-        ].split()
+        adjectives = re.split(r"\b(?:a|an|and|with|in|of|is|has|wears|wearing|on|over|nothing)\b", match[1])[-1].split()
         if kind == "glasses":
             stated["glasses"] = "glasses"
         elif noun == "ponytail":
@@ -136,12 +134,8 @@ def test_a_caption_has_15_to_30_words(cases):
 def test_people_with_little_to_tell_get_15_words_too():
     for seed in range(300):
         rng = Random(f"bare/{seed}")
-        person = replace(
-            sample_person(rng), gender="female", upper="dress", lower="none", lower_colour="none"
-        )
-        person = replace(
-            person, bag="none", bag_colour="none", hat="cap", hat_colour="red", hair_length="short"
-        )
+        person = replace(sample_person(rng), gender="female", upper="dress", lower="none", lower_colour="none")
+        person = replace(person, bag="none", bag_colour="none", hat="cap", hat_colour="red", hair_length="short")
         view = replace(sample_view(rng), facing="back", occluder="bin")
         caption = write_caption(person, view, rng)
         assert 15 <= len(caption.text.split()) <= 30
@@ -201,9 +195,7 @@ def test_articles_agree_with_what_follows(cases):
 def test_verbs_agree_with_pronouns(cases):
     for _, _, caption in cases:
         text = caption.text.lower()
-        assert not re.search(
-            r"\bthey (is|has|\w+s)\b|\b(he|she|man|woman|person) (are|have|wear|carry)\b", text
-        ), text
+        assert not re.search(r"\bthey (is|has|\w+s)\b|\b(he|she|man|woman|person) (are|have|wear|carry)\b", text), text
         if "gender" not in caption.stated:
             assert not re.search(r"\b(his|her|he|she)\b", text), text
         if caption.stated.get("gender") == "male":

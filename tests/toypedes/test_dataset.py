@@ -28,9 +28,7 @@ SOURCE = Path(tbps_cli.__file__).parents[1]
 
 
 def contents(root: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()
-    }
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
 def run_python(code: str, **environment: str) -> subprocess.Popen[str]:
@@ -142,9 +140,7 @@ def test_a_whole_data_set_is_current_and_not_drawn_again(tiny):
 
 def test_progress_counts_to_the_number_of_images(tmp_path):
     seen = []
-    draw_dataset(
-        tmp_path / "toy", SEVERAL_CHUNKS, processes=1, progress=lambda done, total: seen.append((done, total))
-    )
+    draw_dataset(tmp_path / "toy", SEVERAL_CHUNKS, processes=1, progress=lambda done, total: seen.append((done, total)))
     assert seen[-1] == (SEVERAL_CHUNKS.images, SEVERAL_CHUNKS.images)
     assert seen == sorted(set(seen))
     assert len(seen) > 1

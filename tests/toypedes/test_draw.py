@@ -147,9 +147,7 @@ def test_a_larger_drawing_shows_the_same_picture() -> None:
 @pytest.mark.parametrize("facing", FACINGS)
 @pytest.mark.parametrize("upper", UPPERS)
 def test_every_garment_has_a_plausible_area(upper: str, facing: str) -> None:
-    for lower, bag in itertools.product(
-        ("none",) if upper == "dress" else LOWERS, ("none", "backpack", "handbag")
-    ):
+    for lower, bag in itertools.product(("none",) if upper == "dress" else LOWERS, ("none", "backpack", "handbag")):
         sleeves = "short" if upper == "t-shirt" else "long"
         person = replace(
             WALKER,
@@ -212,8 +210,7 @@ def test_a_coat_is_longer_than_a_jacket_and_still_shows_what_is_below(facing: st
     view = replace(PLAIN_VIEW, facing=facing)
     for lower in LOWERS:
         coat, jacket = (
-            draw_person(replace(WALKER, upper=upper, sleeves="long", lower=lower), view)
-            for upper in ("coat", "jacket")
+            draw_person(replace(WALKER, upper=upper, sleeves="long", lower=lower), view) for upper in ("coat", "jacket")
         )
         assert rows(coat, "upper").max() > rows(jacket, "upper").max() + 0.07
         assert mask(coat, "lower").sum() > 80
@@ -245,9 +242,7 @@ def test_a_pattern_varies_the_garment_from_every_side(pattern: str, facing: str)
 def test_a_logo_is_on_the_chest_and_nowhere_else() -> None:
     for facing in FACINGS:
         view = replace(PLAIN_VIEW, facing=facing)
-        plain, printed = (
-            draw_person(replace(WALKER, pattern=pattern), view) for pattern in ("plain", "logo")
-        )
+        plain, printed = (draw_person(replace(WALKER, pattern=pattern), view) for pattern in ("plain", "logo"))
         changed = np.any(np.asarray(plain.image) != np.asarray(printed.image), axis=-1)
         assert changed.any() == (facing == "front")
         assert not (changed & ~mask(plain, "upper")).any()
@@ -305,9 +300,7 @@ def test_another_colour_changes_only_the_pixels_of_its_garment(attribute: str) -
         first, second = draw_person(person, view), draw_person(other, view)
         assert first.labels.tobytes() == second.labels.tobytes()
         changed = np.any(np.asarray(first.image) != np.asarray(second.image), axis=-1)
-        holds_some = garment.reshape(128, 3, 64, 3).any(
-            axis=(1, 3)
-        )  # three strokes' pixels make one of the picture
+        holds_some = garment.reshape(128, 3, 64, 3).any(axis=(1, 3))  # three strokes' pixels make one of the picture
         assert changed.any()
         assert not (changed & ~holds_some).any()
 
@@ -325,16 +318,12 @@ def test_a_person_wears_the_same_shades_in_every_view() -> None:
 
 def test_people_of_one_colour_name_differ_in_shade() -> None:
     drawings = [draw_person(replace(WALKER, look=look), PLAIN_VIEW) for look in range(8)]
-    shades = {
-        tuple(np.median(np.asarray(drawing.image)[mask(drawing, "upper")], axis=0)) for drawing in drawings
-    }
+    shades = {tuple(np.median(np.asarray(drawing.image)[mask(drawing, "upper")], axis=0)) for drawing in drawings}
     assert len(shades) == 8
 
 
 def test_a_figure_that_walks_left_mirrors_one_that_walks_right() -> None:
-    left, right = (
-        draw_person(WALKER, replace(PLAIN_VIEW, facing=facing)).labels for facing in ("left", "right")
-    )
+    left, right = (draw_person(WALKER, replace(PLAIN_VIEW, facing=facing)).labels for facing in ("left", "right"))
     same = np.asarray(left) == np.asarray(right)[:, ::-1]
     assert same.mean() > 0.98
 

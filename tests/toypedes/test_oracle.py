@@ -23,9 +23,7 @@ def slow_score(stated: dict[str, str], truth: ImageTruth, truths: list[ImageTrut
     score = 0.0
     for attribute, value in stated.items():
         if attribute == "facing":
-            facings = [
-                {"left": "side", "right": "side"}.get(one.view.facing, one.view.facing) for one in truths
-            ]
+            facings = [{"left": "side", "right": "side"}.get(one.view.facing, one.view.facing) for one in truths]
             share = (facings.count(value) + 1) / (len(facings) + len(set(facings)))
             own = len(people) / len(truths)
             facing = {"left": "side", "right": "side"}.get(truth.view.facing, truth.view.facing)
@@ -34,9 +32,7 @@ def slow_score(stated: dict[str, str], truth: ImageTruth, truths: list[ImageTrut
         values = [getattr(person, attribute) for person in people]
         kinds = sorted(set(values))
         shares = {kind: (values.count(kind) + 1) / (len(values) + len(kinds)) for kind in kinds}
-        meant = [
-            kind for kind in kinds if satisfies(replace(truth.person, **{attribute: kind}), attribute, value)
-        ]
+        meant = [kind for kind in kinds if satisfies(replace(truth.person, **{attribute: kind}), attribute, value)]
         if is_visible(truth.person, truth.view, attribute):
             possible = [getattr(truth.person, attribute)]
         elif attribute == "pattern":
@@ -71,9 +67,7 @@ def test_the_oracle_agrees_with_a_slow_loop(seed):
     truths = [
         replace(
             truth,
-            captions=tuple(
-                ToyCaption("", dict(rng.sample(list(one.stated.items()), 2))) for one in truth.captions
-            ),
+            captions=tuple(ToyCaption("", dict(rng.sample(list(one.stated.items()), 2))) for one in truth.captions),
         )
         for truth in truths
     ]
@@ -93,9 +87,7 @@ def test_the_oracle_agrees_with_a_slow_loop(seed):
 
 
 def test_an_oracle_without_words_is_chance():
-    truths = [
-        replace(truth, captions=(ToyCaption("", {}),)) for truth in plan_dataset(ToySize(0, 0, 10, 2), 0)
-    ]
+    truths = [replace(truth, captions=(ToyCaption("", {}),)) for truth in plan_dataset(ToySize(0, 0, 10, 2), 0)]
     report = score_oracle(truths)
     assert report.rank_1 == pytest.approx(2 / 20)
     assert report.rank_10 == pytest.approx(1 - (10 * 9) / (20 * 19))
@@ -134,9 +126,7 @@ def test_from_behind_a_plain_coat_is_not_striped_but_may_have_a_logo():
 def test_the_facing_helps_to_find_the_own_image():
     first, second = list(plan_dataset(ToySize(0, 0, 1, 2), 0))
     other = replace(second, person_id=2, view=replace(second.view, facing="back"), captions=())
-    first = replace(
-        first, view=replace(first.view, facing="front"), captions=(ToyCaption("", {"facing": "front"}),)
-    )
+    first = replace(first, view=replace(first.view, facing="front"), captions=(ToyCaption("", {"facing": "front"}),))
     assert score_oracle([first, other]).rank_1 == 1.0
 
 

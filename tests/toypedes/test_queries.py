@@ -72,9 +72,9 @@ def test_queries_read_like_searches():
         assert query.text == query.text.lower().strip()
         assert 2 <= len(query.text.split()) <= 17, query.text
         assert not re.search(r"\ba [aeiou]|\ban [^aeiou]|  |\.|left|right", query.text), query.text
-        assert not re.search(
-            r"\ba \w+ (shoes|trousers|jeans|shorts|glasses|pants|hair|footwear)", query.text
-        ), query.text
+        assert not re.search(r"\ba \w+ (shoes|trousers|jeans|shorts|glasses|pants|hair|footwear)", query.text), (
+            query.text
+        )
         assert query.text.count(" with ") <= 2, query.text
 
 

@@ -32,7 +32,13 @@ class TwoTables(nn.Module):
         return normalize(embeddings, dim=-1)
 
 
-BATCH = PairBatch(torch.zeros(4, 3, 2, 2), torch.ones(4, 3).long(), torch.ones(4, 3).bool(), torch.arange(4), torch.arange(4))
+BATCH = PairBatch(
+    images=torch.zeros(4, 3, 2, 2),
+    token_ids=torch.ones(4, 3).long(),
+    token_mask=torch.ones(4, 3).bool(),
+    person_ids=torch.arange(4),
+    image_ids=torch.arange(4),
+)
 PHRASES = (torch.rand(4, 5) < 0.5).float()
 
 
