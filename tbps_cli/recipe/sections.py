@@ -99,9 +99,8 @@ class ScheduleSection(Section):
 class CaptionsSection(Section):
     """Keywords of `proximity.captions.CaptionAugmenter`; absent: captions stay as they are."""
 
-    shorten: Share = Field(0.0, description="chance that a caption is cut to a short span of itself")
-    shortest: Count = Field(3, description="words that a shortened caption keeps at least")
-    delete: Share = Field(0.0, description="chance of each word to be deleted")
+    shorten: Share = Field(0.0, description="chance that only some clauses of a caption are kept")
+    clauses: Count = Field(3, description="clauses that a shortened caption keeps at most")
 
 
 class TrainingSection(Section):
