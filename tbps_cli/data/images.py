@@ -62,7 +62,7 @@ class DecodedImages(Dataset[Tensor | Unreadable]):
                 for row in range(len(files)):
                     pixels = files[row]
                     if isinstance(pixels, Unreadable):
-                        raise DataError(pixels.message)
+                        raise DataError(f"{pixels.message} Mend or remove it, then --resume.")
                     file.write(pixels.numpy().tobytes())
                     advance(1)
                 file.flush()

@@ -23,8 +23,8 @@ AugmentCaption = Callable[[str, Random], str]
 class PairLoader:
     """Training batches, the same for the same seed and epoch, whatever was drawn before.
 
-    A pair is one image with one of its captions; every pair comes once an epoch, less those
-    that `PersonSampler` drops.
+    A pair is one image with one of its captions, and the sampler's rows are those of
+    `flatten_captions`; every pair comes once an epoch, less those that the sampler drops.
     """
 
     def __init__(
@@ -33,8 +33,8 @@ class PairLoader:
         images: Dataset[Tensor | Unreadable],
         transform: ImageTransform,
         tokenize: Tokenize,
+        sampler: PersonSampler,
         *,
-        batch_size: int,
         seed: int,
         workers: int = 0,
         augment_caption: AugmentCaption | None = None,
@@ -42,7 +42,7 @@ class PairLoader:
         self.pairs = flatten_captions(records)
         self.images, self.transform, self.tokenize = images, transform, tokenize
         self.augment_caption, self.seed, self.workers = augment_caption, seed, workers
-        self.sampler = PersonSampler(self.pairs.person_ids, batch_size, seed)
+        self.sampler = sampler
 
     def epoch(self, epoch: int) -> tuple[int, Iterator[PairBatch]]:
         """The number of batches of an epoch, and the batches. Raises DataError for an unreadable image."""

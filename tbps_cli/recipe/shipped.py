@@ -11,7 +11,7 @@ from tbps_cli.errors import OutputError, RecipeError
 def find_recipe(name: str) -> Path:
     """Find a recipe: a file as it stands, else one that ships with the package by its name."""
     path = Path(name)
-    if path.suffix in (".yaml", ".yml") or path.exists():
+    if path.suffix in (".yaml", ".yml") or path.is_file():
         return path
     shipped = shipped_recipes()
     if name not in shipped:

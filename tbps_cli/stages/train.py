@@ -15,7 +15,8 @@ import torch
 from tbps_cli.checkpoint import open_checkpoint, restore_checkpoint, save_checkpoint
 from tbps_cli.data.images import DecodedImages, ImageFiles
 from tbps_cli.data.pairs import PairLoader
-from tbps_cli.data.records import PersonRecord, select_split
+from tbps_cli.data.records import PersonRecord, flatten_captions, select_split
+from tbps_cli.data.sampler import PersonSampler
 from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.encoders.tokenizer import WordTokenizer
 from tbps_cli.recipe import Recipe, dump_recipe
@@ -83,6 +84,7 @@ def train(
     _, records = open_dataset(recipe.data.dataset, root, progress)
     train_records = select_split(records, "train", dataset=recipe.data.dataset)
     val_records = [record for record in records if record.split == "val"]
+    sampler = PersonSampler(flatten_captions(train_records).person_ids, recipe.data.batch_size, recipe.seed)
     run = Run.open(
         run_folder,
         dump_recipe(recipe),
@@ -99,7 +101,7 @@ def train(
     if position.epoch:
         progress.note(f"{run.last}: goes on after epoch {position.epoch} of {recipe.training.epochs}")
     if position.epoch < recipe.training.epochs:
-        loader = _build_loader(recipe, train_records, tokenizer, run, progress)
+        loader = _build_loader(recipe, train_records, sampler, tokenizer, run, progress)
     while position.epoch < recipe.training.epochs:
         started = time.monotonic()
         epoch = position.epoch + 1
@@ -161,7 +163,12 @@ def _take_up(run: Run, trainer: Trainer) -> _Position:
 
 
 def _build_loader(
-    recipe: Recipe, records: Sequence[PersonRecord], tokenizer: WordTokenizer, run: Run, progress: Progress
+    recipe: Recipe,
+    records: Sequence[PersonRecord],
+    sampler: PersonSampler,
+    tokenizer: WordTokenizer,
+    run: Run,
+    progress: Progress,
 ) -> PairLoader:
     transform = build_transform(recipe)
     files = ImageFiles([record.image for record in records], transform)
@@ -174,7 +181,7 @@ def _build_loader(
         images,
         transform,
         tokenizer,
-        batch_size=recipe.data.batch_size,
+        sampler,
         seed=recipe.seed,
         workers=recipe.data.workers,
         augment_caption=build_caption_augmenter(recipe),

@@ -200,6 +200,7 @@ def test_a_loss_that_explodes_is_said_and_the_last_epoch_stays(tiny: TinyRun, tm
 def test_more_pairs_in_a_batch_than_people_is_said(tiny: TinyRun, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"data\.batch_size 25 is more than the 24 people"):
         train(tiny_recipe("data.batch_size=25"), tmp_path / "run", root=tiny.root, device="cpu")
+    assert not (tmp_path / "run").exists()
 
 
 def test_tensorboard_gets_the_curve(tiny: TinyRun, tmp_path: Path) -> None:
