@@ -2,7 +2,7 @@
 
     python benchmarks/toy_seeds.py --seeds 0 1 2 --out seeds/
 
-Each seed is one `tbps demo`, from an empty folder; data are drawn once and shared.
+Each seed is one `tbps demo` from nothing: it draws, trains, embeds, evaluates and searches.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("seeds"))
     arguments = parser.parse_args()
 
+    if arguments.out.exists():
+        parser.error(f"{arguments.out} exists, and a demo would take up what is there; name a new folder")
     results = []
     for seed in arguments.seeds:
         folder = arguments.out / f"seed-{seed}"

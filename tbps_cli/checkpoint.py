@@ -126,8 +126,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
     Raises CheckpointError when there is none, it is not ours, or from a newer version.
     """
     folder = path
-    for candidate in (path, path / "best", path / "last"):
-        restore_checkpoint(candidate)
+    for candidate in (path, path / "best", _replaced(path / "best"), path / "last", _replaced(path / "last")):
         if (candidate / MANIFEST).is_file():
             folder = candidate
             break
@@ -159,7 +158,10 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
 
 def restore_checkpoint(folder: Path) -> None:
-    """Put back a checkpoint whose replacement was killed between its two renames."""
+    """Put back a checkpoint whose replacement was killed between its two renames.
+
+    For its writer alone; a reader opens it where it lies, for the writer may still be at it.
+    """
     replaced = _replaced(folder)
     if not folder.exists() and (replaced / MANIFEST).is_file():
         replaced.rename(folder)
@@ -194,7 +196,7 @@ def _sync(path: Path) -> None:
 def _parse_object(text: str, path: Path) -> dict[str, Any]:
     try:
         value = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
         raise CheckpointError(f"{path}: damaged JSON ({error}).") from None
     if not isinstance(value, dict):
         raise CheckpointError(f"{path}: expected an object, found {type(value).__name__}.")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from tbps_cli.errors import DependencyError, DeviceError
+from tbps_cli.errors import DeviceError
 
 if TYPE_CHECKING:
     import torch
@@ -82,19 +82,6 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
     if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
         raise DeviceError(f"{torch.cuda.get_device_name(device)} has no bf16; use training.precision fp16.")
     return torch.autocast(device.type, torch.bfloat16 if precision == "bf16" else torch.float16)
-
-
-def import_torch() -> None:
-    """Import torch once, and say how to mend it where that fails.
-
-    Raises DependencyError.
-    """
-    try:
-        import torch  # noqa: F401
-    except (ImportError, OSError) as error:
-        raise DependencyError(
-            f"torch cannot be imported ({error}). Install it again: pip install --force-reinstall torch"
-        ) from None
 
 
 def _count_gpus() -> str:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tbps_cli import checkpoint as checkpoints
-from tbps_cli.checkpoint import MANIFEST, open_checkpoint, save_checkpoint
+from tbps_cli.checkpoint import MANIFEST, open_checkpoint, restore_checkpoint, save_checkpoint
 from tbps_cli.errors import CheckpointError, OutputError
 
 TENSORS = {"image_encoder": {"w": torch.arange(6.0).view(2, 3)}, "text_encoder": {"w": torch.ones(4)}}
@@ -93,6 +93,7 @@ def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
         ("[]", "expected an object"),
         ('{"format_version": 99, "tbps_version": "9.0"}', "saved by tbps '9.0'"),
         ('{"files": {}}', "format version None"),
+        ('{"format_version": ' + "9" * 5000 + "}", "damaged JSON"),
         ('{"format_version": 1, "files": []}', "must map"),
         ('{"format_version": 1, "files": {"../../etc/passwd": "x"}}', "must map"),
     ],
@@ -129,11 +130,13 @@ def test_a_failed_write_keeps_the_old_checkpoint(saved: Path, monkeypatch: pytes
     assert sorted(path.name for path in saved.parent.iterdir()) == ["best"]
 
 
-def test_a_replacement_killed_between_its_renames_is_put_back(saved: Path) -> None:
+def test_a_replacement_killed_between_its_renames_is_read_where_it_lies_and_put_back(saved: Path) -> None:
     before = open_checkpoint(saved).fingerprint
     saved.rename(saved.with_name(".best.replaced"))
+    assert open_checkpoint(saved.parent).fingerprint == before
+    assert not saved.exists()
+    restore_checkpoint(saved)
     assert open_checkpoint(saved).fingerprint == before
-    assert saved.is_dir()
 
 
 def test_a_leftover_partial_folder_is_swept(saved: Path) -> None:

@@ -107,6 +107,8 @@ def test_all_problems_of_a_file_come_in_one_message() -> None:
         ("seed: " + "9" * 5000, "over 30 digits"),
         ("\t- x", "line 1"),
         ("? [a, b]\n: 1", "line 1"),
+        ("name: !!timestamp 2020-01-01", "tags (!name) are not allowed"),
+        ("seed: !!binary aGk=", "tags (!name) are not allowed"),
     ],
 )
 def test_broken_yaml_is_named_by_line(text: str, said: str) -> None:
@@ -156,8 +158,32 @@ def test_a_missing_or_unreadable_file_says_where_recipes_are(tmp_path: Path) -> 
 
 def test_a_recipe_is_found_by_name_with_a_suggestion() -> None:
     assert find_recipe("toy") == TOY
+    assert find_recipe("mine.yaml") == Path("mine.yaml")
     with pytest.raises(RecipeError, match="did you mean 'toy'"):
         find_recipe("tyo")
+
+
+def test_a_name_is_never_looked_up_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "toy").mkdir()
+    assert find_recipe("toy") == TOY
+
+
+def test_only_what_ships_is_copied_and_a_failed_copy_touches_nothing(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("precious")
+    for name in ("absent", str(mine)):
+        with pytest.raises(RecipeError, match="no such recipe"):
+            copy_recipe(name, mine, overwrite=True)
+    assert mine.read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["seed=99999999999999999999", "optim.betas=[0.9, 1.0]", "image_encoder.width=1000000", "images.height=80000"],
+)
+def test_what_would_crash_or_fill_the_memory_later_is_refused(override: str) -> None:
+    assert f"{override.partition('=')[0]}" in changed(override)
 
 
 def test_a_copy_never_replaces_a_file_unasked(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def command(
     out: Path,
     images: Path | None,
     dataset: str | None,
-    split: str,
+    split: str | None,
     skip_unreadable: bool,
     root: Path | None,
     workers: int,
@@ -43,6 +43,10 @@ def command(
     """
     if (images is None) == (dataset is None):
         raise click.UsageError("give either --images FOLDER or --dataset NAME.")
+    if images is not None and (split or root):
+        raise click.UsageError("--split and --root are of a data set; they do not apply to --images.")
+    if dataset is not None and skip_unreadable:
+        raise click.UsageError("--skip-unreadable is for --images; a data set's split must be complete.")
     from tbps_cli.cli import show
     from tbps_cli.stages.embed import embed_dataset, embed_folder
 
@@ -63,7 +67,7 @@ def command(
         result = embed_dataset(
             checkpoint,
             dataset,
-            split,  # type: ignore[arg-type]
+            split or "test",  # type: ignore[arg-type]
             out,
             root=root,
             device=device,

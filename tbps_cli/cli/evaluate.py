@@ -22,7 +22,7 @@ def command(
     features: Path | None,
     checkpoint: Path | None,
     dataset: str | None,
-    split: str,
+    split: str | None,
     both: bool,
     root: Path | None,
     device: str,
@@ -38,7 +38,11 @@ def command(
       tbps evaluate g.h5
       tbps evaluate --checkpoint runs/toy --dataset toy --both
     """
-    if (features is None) == (checkpoint is None or dataset is None):
+    if features is not None and any((checkpoint, dataset, split, root)):
+        raise click.UsageError(
+            "FEATURES know their data set and split; --checkpoint, --dataset, --split, --root do not apply."
+        )
+    if features is None and not (checkpoint and dataset):
         raise click.UsageError("give either FEATURES, or --checkpoint and --dataset.")
     from tbps_cli.cli import show
     from tbps_cli.stages.evaluate import evaluate_checkpoint, evaluate_features
@@ -52,7 +56,7 @@ def command(
         evaluation = evaluate_checkpoint(
             checkpoint,
             dataset,
-            split,  # type: ignore[arg-type]
+            split or "test",  # type: ignore[arg-type]
             root=root,
             device=device,
             both_directions=both,

@@ -42,7 +42,9 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except TbpsError as error:
-            raise click.ClickException(str(error)) from None
+            # Names in it may hold codes that a terminal obeys.
+            message = "".join(letter if letter.isprintable() or letter == "\n" else "�" for letter in str(error))
+            raise click.ClickException(message) from None
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -16,7 +16,7 @@ root = click.option(
 )
 overwrite = click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-split = click.option("--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True)
+split = click.option("--split", type=click.Choice(["train", "val", "test"]), help="Of the data set.  [default: test]")
 workers = click.option(
     "--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that decode images."
 )

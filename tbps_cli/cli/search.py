@@ -42,6 +42,10 @@ def command(
     from tbps_cli.cli import show
     from tbps_cli.stages.search import search
 
+    if sheet or html:
+        from tbps_cli.stages.show import check_outputs, show_hits
+
+        check_outputs(sheet, html, overwrite=overwrite)
     progress = show.RichProgress()
     hits = search(query, gallery, k=k, checkpoint=checkpoint, device=device, progress=progress)
     if as_json:
@@ -49,7 +53,5 @@ def command(
     else:
         show.print_hits(hits)
     if sheet or html:
-        from tbps_cli.stages.show import show_hits
-
         for path in show_hits(query, hits, sheet=sheet, html=html, overwrite=overwrite):
             progress.note(f"wrote {path}")

@@ -40,7 +40,7 @@ class RichProgress:
             yield lambda steps, beside: bars.update(task, advance=steps, beside=beside)
 
     def note(self, message: str) -> None:
-        self.console.print(message, markup=False)
+        self.console.print(printable(message), markup=False)
 
 
 def print_json(value: Any) -> None:
@@ -52,7 +52,14 @@ def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str | None = None, right: Sequence[int] = ()
 ) -> None:
     """A table on stdout; the columns numbered in `right` are aligned to the right."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    table = Table(
+        title=title and _plain(title),
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+        box=None,
+        pad_edge=False,
+    )
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number in right else "left", overflow="fold")
     for row in rows:
@@ -70,7 +77,12 @@ def _plain(cell: str) -> str:
     """Text as it stands: no markup, no control characters."""
     from rich.markup import escape
 
-    return escape("".join(character if character.isprintable() else "�" for character in cell))
+    return escape(printable(cell))
+
+
+def printable(text: str) -> str:
+    """Names of files may hold codes that a terminal obeys: show them as what they are, unknown."""
+    return "".join(character if character.isprintable() or character == "\n" else "�" for character in text)
 
 
 def print_hits(hits: Sequence[Hit]) -> None:

@@ -71,7 +71,7 @@ class DecodedImages(Dataset[Tensor | Unreadable]):
             size = int(np.prod(shape, dtype=np.int64))
             raise OutputError(
                 f"{folder}: cannot hold {size:,} bytes of decoded images ({error.strerror}). "
-                "Free some space or use --set data.cache=false."
+                "Free some space and --resume, or train anew with --set data.cache=false."
             ) from None
 
     def __len__(self) -> int:

@@ -55,19 +55,22 @@ def data_root(root: Path | None) -> Path:
     return root or Path(os.environ.get("TBPS_DATA") or "data")
 
 
-def find_dataset(dataset: str, root: Path | None) -> Path:
-    """The data set's own folder; a root that *is* that folder is accepted too.
-
-    Raises DataError with the tree that is expected and whom to ask.
-    """
+def place_of(dataset: str, root: Path | None) -> Path:
+    """Where a data set lies, or would lie: below the root, or the root itself when it bears its name."""
     layout, root = find_layout(dataset), data_root(root)
-    for folder in (root / layout.folder, root):
-        if (folder / layout.annotations).is_file():
-            return folder
+    is_itself = layout.folder in (root.name, root.resolve().name)
+    return root if is_itself else root / layout.folder
+
+
+def find_dataset(dataset: str, root: Path | None) -> Path:
+    """The data set's own folder. Raises DataError with the tree that is expected and whom to ask."""
+    layout, folder = find_layout(dataset), place_of(dataset, root)
+    if (folder / layout.annotations).is_file():
+        return folder
     raise DataError(
-        f"{dataset}: not found below {root.resolve()}. Expected:\n"
-        f"  {root / layout.folder}/{layout.annotations}\n"
-        f"  {root / layout.folder}/{layout.images}/…\n"
+        f"{dataset}: not found. Expected:\n"
+        f"  {folder.resolve()}/{layout.annotations}\n"
+        f"  {folder.resolve()}/{layout.images}/…\n"
         f"Where it comes from: {layout.source}. Name another place with --root or TBPS_DATA."
     )
 
@@ -93,7 +96,7 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # bad UTF-8, bad JSON, a number of thousands of digits
         raise DataError(f"{path}: damaged JSON ({error}). Fetch the file again.") from None
 
 

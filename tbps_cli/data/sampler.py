@@ -1,4 +1,4 @@
-"""Which pairs make up a batch: every image once an epoch, no person twice a batch."""
+"""Which pairs make up a batch: every pair once an epoch, no person twice a batch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tbps_cli.errors import DataError
 class PersonSampler:
     """Draws the batches of an epoch from nothing but the person ids, the seed and the epoch.
 
-    A batch holds `batch_size` images of as many people, so that no negative is a hidden
+    A batch holds `batch_size` rows of as many people, so that no negative is a hidden
     positive. What is left at the end of an epoch and too small for a batch is dropped; the
     next epoch shuffles anew.
 
@@ -35,7 +35,7 @@ class PersonSampler:
     def batches(self, epoch: int) -> list[list[int]]:
         """Rows of every batch of one epoch; the same arguments give the same batches.
 
-        Each round deals one unseen image of every person that has one left, so people with
+        Each round deals one unseen row of every person that has one left, so people with
         many images do not pile up at the end.
         """
         generator = torch.Generator().manual_seed(derive_seed(self.seed, epoch))

@@ -14,8 +14,9 @@ class WordLoss(nn.Module):
     normalised, and y_c = 1 where a caption of the image holds phrase c. b_c starts at the logit
     of the phrase's frequency, w_c at zero.
 
-    A contrastive batch is mostly told apart by the largest garments, so that small things, shoes
-    or a cap, get hardly a gradient until the large ones are solved. Here each phrase has its own.
+    Why: a random contrastive batch can mostly be told apart by the largest garments, so that
+    small things, shoes or a cap, weigh little until the large ones are solved. Here each phrase
+    has a term of its own.
 
     Source: Joulin et al., "Learning Visual Features from Large Weakly Supervised Data", ECCV 2016,
     arXiv 1511.02251.

@@ -8,7 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Size = Annotated[int, Field(ge=1, le=4096)]  # of images and layers: a stranger's recipe must not ask for terabytes
 Triple = tuple[Positive, Positive, Positive]
 
 
@@ -30,8 +32,8 @@ class DataSection(Section):
 class ImagesSection(Section):
     """Size, normalisation and augmentation of the images; keywords of `ImageTransform`."""
 
-    height: Count = Field(description="pixels")
-    width: Count = Field(description="pixels")
+    height: Size = Field(description="pixels")
+    width: Size = Field(description="pixels")
     mean: tuple[float, float, float] = Field((0.5, 0.5, 0.5), description="of R, G and B, in fractions")
     std: Triple = Field((0.5, 0.5, 0.5), description="of R, G and B, in fractions")
     flip: Share = Field(0.0, description="chance that a training image is mirrored")
@@ -44,10 +46,10 @@ class SmallImageEncoderSection(Section):
     kind: Literal["small"]
     patch_height: Count = Field(description="pixels")
     patch_width: Count = Field(description="pixels")
-    width: Count
-    depth: Count = Field(description="Transformer blocks")
-    heads: Count
-    stripes: Count = Field(description="horizontal stripes that are pooled one by one")
+    width: Size
+    depth: Annotated[int, Field(ge=1, le=64)] = Field(description="Transformer blocks")
+    heads: Size
+    stripes: Size = Field(description="horizontal stripes that are pooled one by one")
     stem_blocks: int = Field(1, ge=0, description="blocks before the mixup seam")
 
 
@@ -55,10 +57,10 @@ class SmallTextEncoderSection(Section):
     """Keywords of `encoders.small.SmallTextEncoder`, less what other sections know."""
 
     kind: Literal["small"]
-    context_length: Count = Field(description="tokens; a longer caption is cut")
-    width: Count
-    depth: Count = Field(description="Transformer blocks")
-    heads: Count
+    context_length: Size = Field(description="tokens; a longer caption is cut")
+    width: Size
+    depth: Annotated[int, Field(ge=1, le=64)] = Field(description="Transformer blocks")
+    heads: Size
     stem_blocks: int = Field(1, ge=0, description="blocks before the mixup seam")
 
 
@@ -67,7 +69,7 @@ class LossSection(Section):
 
     temperature: Positive
     same_person: Literal["negative", "masked", "positive"] = Field(
-        description="what another pair of the same person is"
+        description="what another pair of the same person is; a batch drawn by `PersonSampler` holds none"
     )
 
 
@@ -85,7 +87,7 @@ class OptimSection(Section):
 
     lr: Positive
     weight_decay: float = Field(0.0, ge=0)
-    betas: tuple[Share, Share] = (0.9, 0.999)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
     eps: Positive = 1e-8
 
 
@@ -108,9 +110,9 @@ class TrainingSection(Section):
 
     epochs: Count
     precision: Literal["float32", "bf16", "fp16"] = "float32"
-    accumulate: Count = Field(1, description="batches whose gradients are added up for one step")
+    accumulate: Count = Field(1, description="batches whose gradients are averaged for one step")
     clip_norm: Positive | None = Field(None, description="largest norm of the gradient")
-    ema: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="decay of the averaged weights; 0: none")
+    ema: Decay = Field(0.0, description="decay of the averaged weights; 0: none")
     tensorboard: bool = Field(False, description="also write curves for TensorBoard")
 
 
@@ -118,12 +120,12 @@ class Recipe(Section):
     """One training, whole."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the run folder")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**62)
     data: DataSection
     images: ImagesSection
     image_encoder: SmallImageEncoderSection
     text_encoder: SmallTextEncoderSection
-    embedding_dim: Count
+    embedding_dim: Size
     loss: LossSection
     words: WordsSection | None = None
     optim: OptimSection

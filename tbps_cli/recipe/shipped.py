@@ -9,15 +9,20 @@ from tbps_cli.errors import OutputError, RecipeError
 
 
 def find_recipe(name: str) -> Path:
-    """Find a recipe: a file as it stands, else one that ships with the package by its name."""
-    path = Path(name)
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        return path
+    """A recipe by its place, as `recipes/toy.yaml`, or by the name under which it ships, as `toy`.
+
+    A name is never looked up in the current folder. Raises RecipeError.
+    """
+    return Path(name) if name.endswith((".yaml", ".yml")) else find_shipped_recipe(name)
+
+
+def find_shipped_recipe(name: str) -> Path:
+    """A recipe that ships with tbps. Raises RecipeError."""
     shipped = shipped_recipes()
     if name not in shipped:
         close = difflib.get_close_matches(name, shipped, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(shipped)}."
-        raise RecipeError(f"{name}: no such recipe; {hint}")
+        raise RecipeError(f"{name}: no such recipe; {hint} A recipe of your own ends in .yaml.")
     return shipped[name]
 
 
@@ -37,10 +42,10 @@ def describe_recipes() -> dict[str, str]:
 
 def copy_recipe(name: str, out: Path, *, overwrite: bool = False) -> Path:
     """Copy a shipped recipe to a file of the user's. Raises RecipeError or OutputError."""
-    source = find_recipe(name)
+    text = find_shipped_recipe(name).read_text(encoding="utf-8")
     try:
         with out.open("w" if overwrite else "x", encoding="utf-8") as file:
-            file.write(source.read_text(encoding="utf-8"))
+            file.write(text)
     except FileExistsError:
         raise OutputError(f"{out}: exists; choose another name or pass --overwrite.") from None
     except OSError as error:

@@ -28,7 +28,7 @@ def parse_yaml(text: str, place: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2 scalars (`1e-5` is a number, `no` a word, `010` ten), no repeated keys, no aliases."""
+    """YAML 1.2 scalars (`1e-5` is a number, `no` a word, `010` ten), no repeated keys, aliases or tags."""
 
     yaml_implicit_resolvers = {}  # noqa: RUF012 - what PyYAML calls it; filled below
 
@@ -36,6 +36,9 @@ class _Loader(yaml.SafeLoader):
         if self.check_event(yaml.events.AliasEvent):
             mark = self.peek_event().start_mark
             raise yaml.composer.ComposerError(None, None, "aliases (*name) are not allowed in a recipe", mark)
+        if getattr(self.peek_event(), "tag", None) is not None:
+            mark = self.peek_event().start_mark
+            raise yaml.composer.ComposerError(None, None, "tags (!name) are not allowed in a recipe", mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:

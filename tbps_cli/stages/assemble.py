@@ -43,12 +43,10 @@ class LoadedEncoder:
 
 def open_dataset(dataset: str, root: Path | None, progress: Progress) -> tuple[Path, list[PersonRecord]]:
     """The folder and the records of a data set; ToyPEDES is drawn on first use."""
-    layout = layouts.find_layout(dataset)
     if dataset in SIZES:
-        folder = layouts.data_root(root) / layout.folder
-        size = SIZES[dataset]
+        folder, size = layouts.place_of(dataset, root), SIZES[dataset]
         if not is_current(folder, size, TOY_SEED):
-            with progress.track(f"drawing {layout.folder}", size.images) as advance:
+            with progress.track(f"drawing {folder.name}", size.images) as advance:
                 draw_dataset(folder, size, seed=TOY_SEED, progress=_StepsBetween(advance))
     folder = layouts.find_dataset(dataset, root)
     return folder, layouts.read_records(dataset, folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -13,6 +14,7 @@ from tbps_cli.features import open_features
 from tbps_cli.recipe import Recipe
 from tbps_cli.report.chart import CurvePoint, ShownMetric
 from tbps_cli.report.page import ShownSearch, write_demo_page
+from tbps_cli.report.writing import refuse_to_replace, write_whole
 from tbps_cli.retrieval.gallery import ExactGallery
 from tbps_cli.runtime import SILENCE, Progress, find_device
 from tbps_cli.stages.assemble import load_encoder, open_dataset
@@ -59,9 +61,14 @@ def demo(recipe: Recipe, out: Path, *, device: str = "auto", progress: Progress 
     """Run the whole path of a ToyPEDES recipe below the folder `out`.
 
     What is there already, drawings or epochs, is taken up and not made again.
+    Raises OutputError for a folder that holds files of that name which are not a demo's.
     """
     started = time.monotonic()
     run_folder, gallery, page, root = out / "run", out / "g.h5", out / "index.html", out / "data"
+    figures = out / "demo.json"
+    if not run_folder.exists():
+        for path in (gallery, page, figures):
+            refuse_to_replace(path, overwrite=False)
     result = train(recipe, run_folder, root=root, device=device, resume=True, progress=progress)
     dataset = recipe.data.dataset
     embed_dataset(
@@ -82,17 +89,18 @@ def demo(recipe: Recipe, out: Path, *, device: str = "auto", progress: Progress 
         overwrite=True,
     )
     finished = DemoResult(page, gallery, result.checkpoint, evaluation, short_queries, seconds)
-    (out / "demo.json").write_text(json.dumps(finished.as_dict(), indent=2, default=str) + "\n", encoding="utf-8")
+    write_whole((json.dumps(finished.as_dict(), indent=2, default=str) + "\n").encode(), figures, overwrite=True)
     return finished
 
 
 def list_next_commands(out: Path) -> list[str]:
     """What to try after the demo."""
+    gallery, run = shlex.quote(str(out / "g.h5")), shlex.quote(str(out / "run"))
     return [
-        f'tbps search "woman in red coat" --gallery {out}/g.h5 --sheet hits.png',
-        f'tbps search "man in a black jacket, blue jeans and a cap" --gallery {out}/g.h5 --html hits.html',
-        f"tbps embed --checkpoint {out}/run --images FOLDER --out mine.h5",
-        f"tbps evaluate {out}/g.h5",
+        f'tbps search "woman in red coat" --gallery {gallery} --sheet hits.png',
+        f'tbps search "man in a black jacket, blue jeans and a cap" --gallery {gallery} --html hits.html',
+        f"tbps embed --checkpoint {run} --images FOLDER --out mine.h5",
+        f"tbps evaluate {gallery}",
     ]
 
 

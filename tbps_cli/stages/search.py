@@ -111,11 +111,16 @@ def _load_asker(gallery: Path, info: FeatureInfo, checkpoint: Path | None, devic
 
 
 def _find_image(info: FeatureInfo, name: str) -> Path | None:
-    """Where the image lies; a gallery that a stranger made cannot point outside of its folder."""
+    """Where the image lies; None where its name, or a link, leads outside of the gallery's image folder.
+
+    The folder itself is what the gallery says: do not share a page made from a stranger's gallery
+    without looking at it.
+    """
     try:
         below = safe_name(name, "gallery")
     except DataError:
         return None
     layout = LAYOUTS.get(info.dataset)
     folder = Path(info.root) / layout.images if layout else Path(info.root)
-    return folder / below
+    image = folder / below
+    return image if image.resolve().is_relative_to(folder.resolve()) else None

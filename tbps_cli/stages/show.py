@@ -7,7 +7,15 @@ from pathlib import Path
 
 from tbps_cli.report.page import ShownSearch, write_search_page
 from tbps_cli.report.sheet import ShownHit, write_sheet
+from tbps_cli.report.writing import refuse_to_replace
 from tbps_cli.stages.search import Hit
+
+
+def check_outputs(*paths: Path | None, overwrite: bool) -> None:
+    """Raise OutputError for a picture that must not be replaced: before the work, not after it."""
+    for path in paths:
+        if path is not None:
+            refuse_to_replace(path, overwrite=overwrite)
 
 
 def show_hits(

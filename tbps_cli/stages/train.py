@@ -19,6 +19,7 @@ from tbps_cli.data.records import PersonRecord, flatten_captions, select_split
 from tbps_cli.data.sampler import PersonSampler
 from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.encoders.tokenizer import WordTokenizer
+from tbps_cli.errors import TrainingError
 from tbps_cli.recipe import Recipe, dump_recipe
 from tbps_cli.retrieval.metrics import RetrievalReport
 from tbps_cli.runtime import SILENCE, Progress, autocast, find_device
@@ -34,6 +35,8 @@ from tbps_cli.stages.evaluate import embed_split, rank_both
 from tbps_cli.training.run import Run
 from tbps_cli.training.schedule import learning_rate_at
 from tbps_cli.training.trainer import Trainer
+
+VOCABULARY = "vocabulary.txt"
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def train(
     )
     torch.manual_seed(recipe.seed)
     trainer = _build_trainer(recipe, train_records, tokenizer, found)
-    position = _take_up(run, trainer)
+    position = _take_up(run, trainer, tokenizer)
     if position.epoch:
         progress.note(f"{run.last}: goes on after epoch {position.epoch} of {recipe.training.epochs}")
     if position.epoch < recipe.training.epochs:
@@ -114,10 +117,10 @@ def train(
         position.seconds += time.monotonic() - started
         if report is None or position.best is None or report.rank_1 > position.best["rank_1"]:
             position.best_epoch, position.best = epoch, report.as_dict() if report else None
-            _save(run.best, dual, recipe, tokenizer, position)
+            _save(run.best, dual, recipe, tokenizer, position, report)
         figures = {f"val/{name}": value for name, value in report.as_dict().items()} if report else {}
         run.log({"epoch": epoch, "loss": loss, "seconds": round(position.seconds, 1)} | figures)
-        _save(run.last, dual, recipe, tokenizer, position, state=trainer.state())
+        _save(run.last, dual, recipe, tokenizer, position, report, state=trainer.state())
         progress.note(_describe_epoch(epoch, recipe, loss, report))
     return TrainResult(
         run=run.folder,
@@ -148,14 +151,21 @@ def _build_trainer(
     )
 
 
-def _take_up(run: Run, trainer: Trainer) -> _Position:
+def _take_up(run: Run, trainer: Trainer, tokenizer: WordTokenizer) -> _Position:
     """Load what `last/` holds into the trainer, if there is one."""
     restore_checkpoint(run.last)
     restore_checkpoint(run.best)
     if not run.last.exists():
+        if len(run.read_metrics()) > 1:
+            raise TrainingError(f"{run.last}: is gone, and with it what a resume needs. Train anew with --overwrite.")
         run.forget_after(0)
         return _Position()
     checkpoint = open_checkpoint(run.last)
+    if checkpoint.read_text(VOCABULARY) != _write_vocabulary(tokenizer):
+        raise TrainingError(
+            f"{run.last}: the training captions are other ones now; their words differ from the vocabulary it was "
+            "trained with. Give the same data to resume it, or train anew."
+        )
     trainer.load_state(checkpoint.read_tensors("training"))
     position = _Position(**checkpoint.read_json("training.json"))
     run.forget_after(position.epoch)
@@ -215,20 +225,25 @@ def _save(
     recipe: Recipe,
     tokenizer: WordTokenizer,
     position: _Position,
+    measured: RetrievalReport | None,
     state: dict[str, torch.Tensor] | None = None,
 ) -> None:
     """Write a checkpoint; with `state`, one that a training can be taken up from."""
     tensors = {name: getattr(dual, name).state_dict() for name in ("image_encoder", "text_encoder")}
-    report = {"dataset": recipe.data.dataset, "split": "val", "epoch": position.epoch, "best": position.best}
+    report = {"dataset": recipe.data.dataset, "epoch": position.epoch, "val": measured.as_dict() if measured else None}
     texts = {
         "recipe.yaml": dump_recipe(recipe),
-        "vocabulary.txt": "\n".join(tokenizer.vocabulary) + "\n",
+        VOCABULARY: _write_vocabulary(tokenizer),
         "report.json": json.dumps(report, indent=2) + "\n",
     }
     if state is not None:
         tensors["training"] = state
         texts["training.json"] = json.dumps(vars(position)) + "\n"
     save_checkpoint(folder, tensors, texts)
+
+
+def _write_vocabulary(tokenizer: WordTokenizer) -> str:
+    return "\n".join(tokenizer.vocabulary) + "\n"
 
 
 def _describe_epoch(epoch: int, recipe: Recipe, loss: float, report: RetrievalReport | None) -> str:

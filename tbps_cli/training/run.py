@@ -49,7 +49,7 @@ class Run:
                 )
             folder.mkdir(parents=True, exist_ok=True)
             if not known.exists():
-                known.write_text(recipe, encoding="utf-8")
+                _write_whole(known, recipe)
         except OSError as error:
             raise OutputError(f"{folder}: cannot be written ({error.strerror}). Choose another --out.") from None
         return cls(folder, tensorboard=tensorboard)
@@ -67,11 +67,12 @@ class Run:
         return metrics
 
     def forget_after(self, epoch: int) -> None:
-        """Drop the metrics of epochs that `last/` does not hold."""
+        """Drop the metrics of epochs that `last/` does not hold. Raises OutputError."""
         kept = [line for line in self.read_metrics() if line["epoch"] <= epoch]
-        partial = self.folder / f".{METRICS}.partial"
-        partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        partial.replace(self.folder / METRICS)
+        try:
+            _write_whole(self.folder / METRICS, "".join(json.dumps(line) + "\n" for line in kept))
+        except OSError as error:
+            raise OutputError(f"{self.folder / METRICS}: cannot be written ({error.strerror}).") from None
 
     def log(self, metrics: Mapping[str, float]) -> None:
         """Add one epoch's line, and its points to the curves. Raises OutputError on a full disk."""
@@ -84,6 +85,12 @@ class Run:
             for name, value in metrics.items():
                 self.board.add_scalar(name, value, int(metrics["epoch"]))
             self.board.flush()
+
+
+def _write_whole(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
 
 
 def _clear(folder: Path) -> None:

@@ -21,7 +21,7 @@ class Trainer:
     accumulate: batches whose gradients are averaged for one step of the optimizer. Each batch
     keeps its own negatives.
     ema: decay of an exponential average of the weights, which is then what `averaged` returns;
-    0 is none. The average warms up as (1 + step) / (10 + step) so that early weights are forgotten.
+    0 is none. It begins at the first step's weights, and takes some 1 / (1 - ema) steps to forget them.
     """
 
     def __init__(
@@ -72,8 +72,8 @@ class Trainer:
             value = self._backward(batch.to(self.device), done, in_step)
             if not math.isfinite(value):
                 raise TrainingError(
-                    f"the loss is {value} at batch {number + 1} of {count}. Lower optim.lr, set "
-                    "training.clip_norm, or use training.precision float32; --resume takes up the last epoch."
+                    f"the loss is {value} at batch {number + 1} of {count}. Train anew with a lower optim.lr, with "
+                    "training.clip_norm, or with training.precision float32. The epochs before are kept in last/."
                 )
             if (number + 1) % self.accumulate == 0 or number + 1 == count:
                 self._step(learning_rate(done))
@@ -92,7 +92,8 @@ class Trainer:
             group["lr"] = lr
         if self.clip_norm is not None:
             self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+            learnt = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+            nn.utils.clip_grad_norm_(learnt, self.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)

@@ -60,7 +60,20 @@ def test_a_broken_field_is_named_with_its_record(change: dict[str, Any], field: 
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"[{", b"\xff\xfe", b"{}", b"3", b"null", b"[3]", b"[null]", b"[{}]", b"[" * 100_000]
+    "content",
+    [
+        b"",
+        b"[{",
+        b"\xff\xfe",
+        b"{}",
+        b"3",
+        b"null",
+        b"[3]",
+        b"[null]",
+        b"[{}]",
+        b"[" * 100_000,
+        b'[{"id": ' + b"9" * 5000 + b"}]",
+    ],
 )
 def test_broken_annotations_are_a_data_error(content: bytes, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="reid_raw"):

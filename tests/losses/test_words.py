@@ -21,7 +21,7 @@ def test_the_loss_is_its_formula() -> None:
             logit = (loss.head.weight[phrase] @ embeddings[image] + loss.head.bias[phrase]).item()
             chance = 1 / (1 + math.exp(-logit))
             expected -= math.log(chance if phrases[image, phrase] else 1 - chance) / 5
-    assert float(loss(embeddings, phrases)) == pytest.approx(expected, rel=1e-5)
+    assert loss(embeddings, phrases).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_before_any_step_it_predicts_the_frequencies() -> None:

@@ -9,6 +9,7 @@ import pytest
 from conftest import TinyRun, run_tbps, tiny_recipe
 
 from tbps_cli.checkpoint import open_checkpoint
+from tbps_cli.errors import OutputError
 from tbps_cli.recipe import load_recipe, shipped_recipes
 from tbps_cli.runtime import Silence
 from tbps_cli.stages import demo as stage
@@ -60,6 +61,13 @@ def test_a_demo_that_is_started_again_trains_nothing_twice(
     demo(tiny_recipe(), out, device="cpu", progress=notes)
     assert open_checkpoint(out / "run" / "last").fingerprint == before
     assert not [note for note in notes.notes if note.startswith("epoch")]
+
+
+def test_a_demo_never_replaces_files_that_are_not_its_own(tmp_path: Path) -> None:
+    (tmp_path / "g.h5").write_text("precious")
+    with pytest.raises(OutputError, match=r"g\.h5"):
+        demo(tiny_recipe(), tmp_path, device="cpu")
+    assert [path.name for path in tmp_path.iterdir()] == ["g.h5"]
 
 
 def test_the_demo_asks_for_attributes_that_people_have() -> None:

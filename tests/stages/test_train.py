@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from conftest import TINY, TinyRun, fail_tbps, run_tbps, tiny_recipe
 
 from tbps_cli.checkpoint import open_checkpoint
 from tbps_cli.errors import DataError, DeviceError, OutputError, TrainingError
+from tbps_cli.recipe import dump_recipe
 from tbps_cli.stages import train as training
 from tbps_cli.stages.train import train
 
@@ -45,7 +47,7 @@ def test_a_run_holds_recipe_curve_and_two_checkpoints(tiny: TinyRun) -> None:
     assert [line["epoch"] for line in metrics_of(tiny.run)] == [1, 2, 3]
     assert open_checkpoint(tiny.run / "last").read_json("training.json")["epoch"] == 3
     report = open_checkpoint(tiny.run / "best").read_json("report.json")
-    assert report["best"]["rank_1"] == max(line["val/rank_1"] for line in metrics_of(tiny.run))
+    assert report["val"]["rank_1"] == max(line["val/rank_1"] for line in metrics_of(tiny.run))
     assert "training.safetensors" not in os.listdir(tiny.run / "best")
     assert not [path for path in tiny.run.rglob("*") if path.name.startswith(".")]
 
@@ -146,6 +148,24 @@ def test_a_finished_run_resumes_to_nothing(tiny: TinyRun) -> None:
     assert open_checkpoint(tiny.run / "last").fingerprint == before
 
 
+def test_a_run_without_its_last_epoch_is_not_begun_anew_in_silence(tiny: TinyRun, tmp_path: Path) -> None:
+    shutil.copytree(tiny.run, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "last")
+    with pytest.raises(TrainingError, match="is gone"):
+        train(tiny.recipe, tmp_path / "run", root=tiny.root, device="cpu", resume=True)
+    assert len(metrics_of(tmp_path / "run")) == 3
+
+
+def test_other_captions_cannot_resume_a_run(tiny: TinyRun, tmp_path: Path) -> None:
+    shutil.copytree(tiny.run, tmp_path / "run")
+    annotations = tmp_path / "CUHK-PEDES" / "reid_raw.json"
+    shutil.copytree(tiny.root / "ToyPEDES-tiny", tmp_path / "CUHK-PEDES")
+    annotations.write_text(annotations.read_text().replace("woman", "Frau").replace("man", "Mann"))
+    (tmp_path / "run" / "recipe.yaml").write_text(dump_recipe(tiny_recipe("data.dataset=cuhk")))
+    with pytest.raises(TrainingError, match="the training captions are other ones"):
+        train(tiny_recipe("data.dataset=cuhk"), tmp_path / "run", root=tmp_path, device="cpu", resume=True)
+
+
 def test_another_recipe_cannot_resume_a_run(tiny: TinyRun) -> None:
     with pytest.raises(TrainingError, match="another recipe"):
         train(tiny_recipe("optim.lr=1e-5"), tiny.run, root=tiny.root, device="cpu", resume=True)
@@ -193,7 +213,7 @@ def test_a_precision_that_the_device_lacks_is_said_before_any_work(tiny: TinyRun
 
 
 def test_a_loss_that_explodes_is_said_and_the_last_epoch_stays(tiny: TinyRun, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"the loss is nan.*Lower optim\.lr"):
+    with pytest.raises(TrainingError, match=r"the loss is nan.*lower optim\.lr"):
         train(tiny_recipe("optim.lr=1e20", "schedule.warmup=0"), tmp_path / "run", root=tiny.root, device="cpu")
 
 
@@ -225,8 +245,6 @@ def test_a_full_disk_is_said_and_the_run_can_go_on(
 
 
 def test_an_unreadable_training_image_is_named(tiny: TinyRun, tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(tiny.root, tmp_path / "data")
     broken = tmp_path / "data" / "ToyPEDES-tiny" / "imgs" / "train" / "00007_2.jpg"
     broken.write_bytes(b"no image")
