@@ -51,6 +51,10 @@ def test_the_two_commands_of_a_stranger_stand_first() -> None:
     assert "pip install -e '.[test]' && pytest" in README
 
 
+def test_nothing_is_left_to_be_filled_in() -> None:
+    assert not re.findall(r"@[A-Z]+@|\bTODO\b|\bTBD\b", README)
+
+
 def test_the_changelog_names_this_version() -> None:
     from tbps_cli import __version__
 

@@ -70,6 +70,13 @@ def test_sheet_and_page_are_written_and_never_replaced_unasked(tiny: TinyRun, tm
     assert run_tbps("search", QUERY, "--gallery", tiny.gallery, "--sheet", sheet, "--overwrite").exit_code == 0
 
 
+@pytest.mark.parametrize("option", ["--sheet", "--html"])
+def test_a_picture_that_cannot_be_written_is_a_message(option: str, tiny: TinyRun) -> None:
+    result = run_tbps("search", QUERY, "--gallery", tiny.gallery, option, "/proc/nowhere/hits")
+    assert result.exit_code == 1
+    assert "/proc/nowhere/hits cannot be written" in result.stderr
+
+
 def test_only_the_text_encoder_is_read(tiny: TinyRun, tmp_path: Path) -> None:
     shutil.copytree(tiny.run / "best", tmp_path / "text-only")
     (tmp_path / "text-only" / "image_encoder.safetensors").unlink()

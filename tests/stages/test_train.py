@@ -261,6 +261,15 @@ def test_the_command_prints_the_checkpoint_alone(tiny: TinyRun, tmp_path: Path) 
     assert "epoch   1 of 1" in result.stderr
 
 
+def test_a_place_that_cannot_be_written_is_a_message(tiny: TinyRun) -> None:
+    overrides = [part for override in TINY for part in ("--set", override)]
+    message = fail_tbps(
+        "train", "toy", "--out", "/proc/nowhere/run", "--root", tiny.root, "--device", "cpu", *overrides
+    )
+    assert "/proc/nowhere/run: cannot be written" in message
+    assert "--out" in message
+
+
 def test_a_wrong_override_is_a_message() -> None:
     assert "data.batchsize: unknown key; did you mean 'batch_size'?" in fail_tbps(
         "train", "toy", "--set", "data.batchsize=8"
