@@ -23,7 +23,7 @@ def command(fast: bool, out: Path | None, seed: int, device: str, as_json: bool)
     \b
     Examples:
       tbps demo
-      tbps demo --fast --out /tmp/try
+      tbps demo --fast --out try
     """
     from tbps_cli.cli import show
     from tbps_cli.recipe import find_recipe, load_recipe
