@@ -7,6 +7,7 @@ import importlib
 import click
 
 from tbps_cli import __version__
+from tbps_cli.cli.printable import printable
 from tbps_cli.errors import TbpsError
 
 # Name, module and one-line help: what `tbps --help` shows without importing a command.
@@ -42,9 +43,7 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except TbpsError as error:
-            # Names in it may hold codes that a terminal obeys.
-            message = "".join(letter if letter.isprintable() or letter == "\n" else "�" for letter in str(error))
-            raise click.ClickException(message) from None
+            raise click.ClickException(printable(str(error))) from None
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from tbps_cli.cli.printable import printable
 from tbps_cli.runtime import Advance
 
 if TYPE_CHECKING:
@@ -78,11 +79,6 @@ def _plain(cell: str) -> str:
     from rich.markup import escape
 
     return escape(printable(cell))
-
-
-def printable(text: str) -> str:
-    """Names of files may hold codes that a terminal obeys: show them as what they are, unknown."""
-    return "".join(character if character.isprintable() or character == "\n" else "�" for character in text)
 
 
 def print_hits(hits: Sequence[Hit]) -> None:

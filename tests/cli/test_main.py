@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import run_tbps
+from conftest import fail_tbps, run_tbps
 
 from tbps_cli import __version__
 from tbps_cli.cli.main import COMMANDS
@@ -40,6 +40,12 @@ def test_the_installed_program_says_its_version() -> None:
     program = Path(sys.executable).with_name("tbps")
     result = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == f"tbps, version {__version__}"
+
+
+def test_a_message_never_carries_codes_that_a_terminal_obeys() -> None:
+    message = fail_tbps("search", "woman", "--gallery", "absent\x1b[31m.h5")
+    assert "absent�[31m.h5" in message
+    assert "\x1b" not in message
 
 
 def test_an_unknown_command_is_a_usage_error() -> None:
