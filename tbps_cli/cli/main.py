@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "embed": ("embed", "Turn images into a gallery of features."),
     "evaluate": ("evaluate", "Measure rank-k, mAP and mINP."),
     "search": ("search", "Find people in a gallery by a sentence."),
+    "checkpoint": ("checkpoint", "Look at a trained model, or hand it on."),
     "recipes": ("recipes", "List the recipes that ship with tbps, or copy one."),
     "doctor": ("doctor", "Show versions, devices and known traps."),
 }
