@@ -5,48 +5,86 @@ ToyPEDES is written in the layout of CUHK-PEDES, so one reader serves both.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from tbps_cli.data.records import SPLITS, PersonRecord
+from tbps_cli.data.records import Split
 from tbps_cli.errors import DataError
-
-LARGEST_ANNOTATIONS = 1_000_000_000  # bytes
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where one data set keeps its annotations and images."""
+    """Where one data set keeps its annotations and images, and who gives it out."""
 
-    folder: str
-    annotations: str
-    images: str
-    source: str  # where a missing copy comes from, and its licence
+    folder: str  # also the name that it is known under
+    annotations: tuple[str, ...]  # names or patterns of the one file, as copies have it
+    image_key: str
+    images: str  # folder; an annotation may name it as a part of the path or not
+    source: str
+    licence: str
+    id_splits: Mapping[Split, range] | None = None  # person ids, for copies whose records do not say their split
 
 
-_TOY = "`tbps` draws it: pass --dataset toy, toy-small or toy-tiny. CC0; it shows nobody"
+_TOY = Layout(
+    "ToyPEDES",
+    ("reid_raw.json",),
+    "file_path",
+    "imgs",
+    source="`tbps data toy` draws it",
+    licence="CC0; it shows nobody",
+)
 LAYOUTS: dict[str, Layout] = {
     "cuhk": Layout(
         "CUHK-PEDES",
-        "reid_raw.json",
+        ("reid_raw.json",),
+        "file_path",
         "imgs",
-        "ask its authors (Shuang Li, CUHK; github.com/ShuangLI59/Person-Search-with-Natural-Language-Description); "
-        "for academic research only",
+        source="ask its authors: Shuang Li, The Chinese University of Hong Kong, "
+        "https://github.com/ShuangLI59/Person-Search-with-Natural-Language-Description",
+        licence="for academic research only; not to be passed on",
     ),
-    "toy": Layout("ToyPEDES", "reid_raw.json", "imgs", _TOY),
-    "toy-small": Layout("ToyPEDES-small", "reid_raw.json", "imgs", _TOY),
-    "toy-tiny": Layout("ToyPEDES-tiny", "reid_raw.json", "imgs", _TOY),
+    "icfg": Layout(
+        "ICFG-PEDES",
+        ("ICFG-PEDES.json", "ICFG_PEDES.json"),
+        "file_path",
+        "imgs",
+        source="ask its authors with the signed agreement: Zefeng Ding, Changxing Ding, South China University of "
+        "Technology, https://github.com/zifyloo/SSAN",
+        licence="for academic research only; its images are MSMT17's, whose licence holds too",
+    ),
+    "rstp": Layout(
+        "RSTPReid",
+        ("data_captions.json",),
+        "img_path",
+        "imgs",
+        source="ask its authors: Aichun Zhu, Nanjing Tech University, https://github.com/NjtechCVLab/RSTPReid-Dataset",
+        licence="for academic research only; its images are MSMT17's, whose licence holds too",
+        id_splits={"train": range(3701), "val": range(3701, 3901), "test": range(3901, 4101)},
+    ),
+    "ufine": Layout(
+        "UFine6926",
+        ("UFine6926.json", "*.json"),  # its name is not published: the only JSON file there
+        "file_path",
+        "images",
+        source="ask its authors: Jialong Zuo, Huazhong University of Science and Technology, "
+        "https://github.com/Zplusdragon/UFineBench",
+        licence="for academic research only",
+    ),
+    "toy": _TOY,
+    "toy-small": replace(_TOY, folder="ToyPEDES-small"),
+    "toy-tiny": replace(_TOY, folder="ToyPEDES-tiny"),
 }
 
 
 def find_layout(dataset: str) -> Layout:
-    """The layout of a data set by its short name. Raises DataError for an unknown one."""
+    """The layout of a published data set by its short name. Raises DataError for an unknown one."""
     if dataset not in LAYOUTS:
-        raise DataError(f"{dataset}: unknown data set; known are {', '.join(LAYOUTS)}.")
+        raise DataError(
+            f"{dataset}: unknown data set; known are {', '.join(LAYOUTS)}. For your own data give a .jsonl or .csv "
+            "file with image, caption, person_id and split, or a folder of images."
+        )
     return LAYOUTS[dataset]
 
 
@@ -64,79 +102,20 @@ def place_of(dataset: str, root: Path | None) -> Path:
 
 def find_dataset(dataset: str, root: Path | None) -> Path:
     """The data set's own folder. Raises DataError with the tree that is expected and whom to ask."""
-    layout, folder = find_layout(dataset), place_of(dataset, root)
-    if (folder / layout.annotations).is_file():
+    folder = place_of(dataset, root)
+    if folder.is_dir():
         return folder
-    raise DataError(
-        f"{dataset}: not found. Expected:\n"
-        f"  {folder.resolve()}/{layout.annotations}\n"
-        f"  {folder.resolve()}/{layout.images}/…\n"
-        f"Where it comes from: {layout.source}. Name another place with --root or TBPS_DATA."
+    raise DataError(f"{dataset}: not found. {explain_origin(find_layout(dataset), folder)}")
+
+
+def explain_origin(layout: Layout, folder: Path) -> str:
+    """What belongs into the folder, whom to ask for it, and under which licence."""
+    place = folder.absolute()
+    return (
+        "Expected:\n"
+        f"  {place}/{layout.annotations[0]}\n"
+        f"  {place}/{layout.images}/…\n"
+        f"Where it comes from: {layout.source}.\n"
+        f"Licence: {layout.licence}.\n"
+        "If it lies elsewhere, name the place with --root or TBPS_DATA."
     )
-
-
-def read_records(dataset: str, folder: Path) -> list[PersonRecord]:
-    """Read every record of a data set without opening an image.
-
-    Raises DataError naming the record and the field.
-    """
-    layout = find_layout(dataset)
-    annotations = folder / layout.annotations
-    rows = _read_json(annotations)
-    if not isinstance(rows, list):
-        raise DataError(f"{annotations}: expected a list of records, found {_kind(rows)}.")
-    images = folder / layout.images
-    return [_read_record(row, images, f"{annotations}: record {number}") for number, row in enumerate(rows)]
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        if path.stat().st_size > LARGEST_ANNOTATIONS:
-            raise DataError(f"{path}: larger than {LARGEST_ANNOTATIONS:,} bytes; these are not its annotations.")
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}).") from None
-    except (ValueError, RecursionError) as error:  # bad UTF-8, bad JSON, a number of thousands of digits
-        raise DataError(f"{path}: damaged JSON ({error}). Fetch the file again.") from None
-
-
-def _read_record(row: Any, images: Path, place: str) -> PersonRecord:
-    if not isinstance(row, dict):
-        raise DataError(f"{place}: expected an object, found {_kind(row)}.")
-    captions = _field(row, "captions", list, place)
-    if not captions or not all(isinstance(caption, str) and caption.strip() for caption in captions):
-        raise DataError(f"{place}: 'captions' must be a list of sentences that are not empty.")
-    split = _field(row, "split", str, place)
-    if split not in SPLITS:
-        raise DataError(f"{place}: 'split' is {split!r}; allowed are {', '.join(SPLITS)}.")
-    person_id = _field(row, "id", int, place)
-    if isinstance(person_id, bool) or not 0 <= person_id < 2**63:
-        raise DataError(f"{place}: 'id' is {person_id}; it must be a whole number from 0.")
-    name = _field(row, "file_path", str, place)
-    return PersonRecord(
-        image=images / safe_name(name, place),
-        name=name,
-        captions=tuple(captions),
-        person_id=person_id,
-        split=split,  # type: ignore[arg-type]
-    )
-
-
-def _field(row: Mapping[str, Any], key: str, kind: type, place: str) -> Any:
-    if key not in row:
-        raise DataError(f"{place}: no {key!r}; it has {', '.join(map(repr, list(row)[:8])) or 'no keys'}.")
-    if not isinstance(row[key], kind):
-        raise DataError(f"{place}: {key!r} must be {kind.__name__}, found {_kind(row[key])}.")
-    return row[key]
-
-
-def safe_name(name: str, place: str) -> PurePosixPath:
-    """A relative path that stays below its folder. Raises DataError for any other."""
-    path = PurePosixPath(name)
-    if not name or path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
-        raise DataError(f"{place}: {name!r} is not a path below the image folder.")
-    return path
-
-
-def _kind(value: Any) -> str:
-    return "null" if value is None else f"{type(value).__name__} {str(value)[:60]!r}"

@@ -11,29 +11,35 @@ from tbps_cli.errors import DataError
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+UNKNOWN_PERSON = -1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PersonRecord:
     """One image of a person and every caption written for it."""
 
-    image: Path
-    name: str  # the image's path below the image folder, as the annotations write it
-    captions: tuple[str, ...]
-    person_id: int
-    split: Split
+    folder: Path  # of all images
+    name: str  # the image's path below that folder, as the annotations write it
+    captions: tuple[str, ...]  # empty for an image that is only searched
+    person_id: int  # UNKNOWN_PERSON in a bare folder of images
+    split: Split | None  # None where the data is not split
     origin: Literal["camera", "proximity"] = "camera"
+
+    @property
+    def image(self) -> Path:
+        """Where the image lies."""
+        return self.folder / self.name
 
 
 def select_split(records: Iterable[PersonRecord], split: Split, *, dataset: str) -> list[PersonRecord]:
-    """The records of one split, in the order of the annotations.
+    """The records of one split, in the order of the annotations; all of them where the data is not split.
 
     Raises DataError when there are none.
     """
     records = list(records)
-    selected = [record for record in records if record.split == split]
+    selected = [record for record in records if record.split in (split, None)]
     if not selected:
-        there = sorted({record.split for record in records})
+        there = [name for name in SPLITS if any(record.split == name for record in records)]
         raise DataError(f"{dataset} has no split {split!r}; it has {', '.join(there) or 'no records at all'}.")
     return selected
 

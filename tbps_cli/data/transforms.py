@@ -25,6 +25,8 @@ def read_image(path: Path, *, smallest: tuple[int, int] | None = None) -> Image.
     Raises DataError naming the file, for anything that is not a readable image.
     """
     try:
+        if not path.is_file() and path.exists():  # reading a pipe or a device would never end
+            raise DataError(f"{path}: not a regular file.")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as image:

@@ -23,7 +23,12 @@ class Section(BaseModel):
 class DataSection(Section):
     """Which records are read, and how they become batches."""
 
-    dataset: str = Field(min_length=1, description="cuhk, toy, toy-small or toy-tiny")
+    dataset: str = Field(
+        min_length=1, description="cuhk, icfg, rstp, ufine, toy, toy-small, toy-tiny, or a .jsonl or .csv file"
+    )
+    val_people: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="people held out of train to select the best epoch with, where there is no val split"
+    )
     batch_size: Annotated[int, Field(ge=2)] = Field(description="pairs in a batch, each of another person")
     cache: bool = Field(False, description="decode every image once, into a memory-mapped file of the run")
     workers: int = Field(0, ge=0, description="processes that decode images; 0 decodes in the main one")

@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from tbps_cli.checkpoint import Checkpoint, open_checkpoint
-from tbps_cli.data import layouts
+from tbps_cli.data.layouts import place_of
 from tbps_cli.data.phrases import PhraseTable
 from tbps_cli.data.records import PersonRecord
+from tbps_cli.data.sources import Source, find_source
 from tbps_cli.data.transforms import ImageTransform
 from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.encoders.small import SmallImageEncoder, SmallTextEncoder
@@ -23,7 +24,7 @@ from tbps_cli.losses.words import WordLoss
 from tbps_cli.proximity.captions import CaptionAugmenter
 from tbps_cli.recipe import Recipe, parse_recipe
 from tbps_cli.runtime import Advance, Progress
-from tbps_cli.toypedes.dataset import SIZES, draw_dataset, is_current
+from tbps_cli.toypedes.dataset import SIZES, ToySize, draw_dataset, is_current
 from tbps_cli.training import optim
 from tbps_cli.training.objective import Objective
 
@@ -41,15 +42,25 @@ class LoadedEncoder:
     checkpoint: Checkpoint
 
 
-def open_dataset(dataset: str, root: Path | None, progress: Progress) -> tuple[Path, list[PersonRecord]]:
-    """The folder and the records of a data set; ToyPEDES is drawn on first use."""
+def open_dataset(dataset: str, root: Path | None, progress: Progress) -> tuple[Source, list[PersonRecord]]:
+    """Where a data set lies, and its records. Raises DataError when one of them cannot be read."""
+    source = open_source(dataset, root, progress)
+    return source, source.read().complete()
+
+
+def open_source(dataset: str, root: Path | None, progress: Progress) -> Source:
+    """Find a data set by name or path; ToyPEDES is drawn on first use."""
     if dataset in SIZES:
-        folder, size = layouts.place_of(dataset, root), SIZES[dataset]
+        folder, size = place_of(dataset, root), SIZES[dataset]
         if not is_current(folder, size, TOY_SEED):
-            with progress.track(f"drawing {folder.name}", size.images) as advance:
-                draw_dataset(folder, size, seed=TOY_SEED, progress=_StepsBetween(advance))
-    folder = layouts.find_dataset(dataset, root)
-    return folder, layouts.read_records(dataset, folder)
+            draw_toy(folder, size, TOY_SEED, progress)
+    return find_source(dataset, root)
+
+
+def draw_toy(folder: Path, size: ToySize, seed: int, progress: Progress) -> Path:
+    """Draw a ToyPEDES into a folder, or find it there."""
+    with progress.track(f"drawing {folder.name}", size.images) as advance:
+        return draw_dataset(folder, size, seed=seed, progress=_StepsBetween(advance))
 
 
 class _StepsBetween:

@@ -75,7 +75,7 @@ def demo(recipe: Recipe, out: Path, *, device: str = "auto", progress: Progress 
         result.checkpoint, dataset, "test", gallery, root=root, device=device, overwrite=True, progress=progress
     )
     evaluation = evaluate_features(gallery, progress=progress)
-    truths = read_truth(open_dataset(dataset, root, progress)[0], "test")
+    truths = read_truth(open_dataset(dataset, root, progress)[0].folder, "test")
     short_queries = _score_short_queries(result, gallery, truths, device)
     searches = search_many([query.text for query in QUERIES], gallery, k=SHOWN_HITS, device=device, progress=progress)
     seconds = time.monotonic() - started

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from tbps_cli.data.images import ImageFiles, load_pixels
-from tbps_cli.data.records import Split, flatten_captions, select_split
-from tbps_cli.data.transforms import SUFFIXES, ImageTransform
+from tbps_cli.data.records import UNKNOWN_PERSON, Split, flatten_captions, select_split
+from tbps_cli.data.sources import find_images
+from tbps_cli.data.transforms import ImageTransform
 from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.encoders.tokenizer import WordTokenizer
 from tbps_cli.errors import DataError
@@ -21,7 +22,6 @@ from tbps_cli.recipe import dump_recipe
 from tbps_cli.runtime import SILENCE, Progress, find_device
 from tbps_cli.stages.assemble import LoadedEncoder, load_encoder, open_dataset
 
-UNKNOWN_PERSON = -1
 BATCH = 64  # rows; the boundaries are fixed, so that the same rows give the same bits
 
 
@@ -53,10 +53,10 @@ def embed_dataset(
 ) -> EmbedResult:
     """Embed the images and the captions of one split."""
     encoder = load_encoder(checkpoint, find_device(device))
-    folder, records = open_dataset(dataset, root, progress)
+    source, records = open_dataset(dataset, root, progress)
     records = select_split(records, split, dataset=dataset)
     captions = flatten_captions(records)
-    info = describe(encoder, dataset=dataset, split=split, root=folder)
+    info = describe(encoder, dataset=dataset, split=split, root=source.folder)
     with FeatureWriter(out, info, encoder.recipe.embedding_dim, overwrite=overwrite) as writer:
         with progress.track("embedding images", len(records)) as advance:
             paths = [record.image for record in records]
@@ -113,22 +113,6 @@ def embed_folder(
         if len(skipped) == len(names):
             raise DataError(f"{images}: none of its {len(names)} images could be read. The first: {skipped[0]}")
     return EmbedResult(out, len(names) - len(skipped), 0, tuple(skipped))
-
-
-def find_images(folder: Path) -> list[str]:
-    """Names of all images below a folder, sorted. Raises DataError when there are none."""
-    if not folder.exists():
-        raise DataError(f"{folder}: no such folder.")
-    if not folder.is_dir():
-        raise DataError(f"{folder}: not a folder. --images takes a folder of images.")
-    names = sorted(
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and path.is_file()
-    )
-    if not names:
-        raise DataError(f"{folder}: no image in it or below it ({', '.join(SUFFIXES)}).")
-    return names
 
 
 @torch.inference_mode()

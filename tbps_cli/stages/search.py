@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tbps_cli.data.layouts import LAYOUTS, safe_name
-from tbps_cli.errors import CheckpointError, DataError, FeatureError, FeatureMismatchError
+from tbps_cli.data.annotations import is_safe_name
+from tbps_cli.data.sources import image_folder
+from tbps_cli.errors import CheckpointError, FeatureError, FeatureMismatchError
 from tbps_cli.features import FeatureInfo, open_features
 from tbps_cli.retrieval.gallery import ExactGallery
 from tbps_cli.runtime import SILENCE, Progress, find_device
@@ -116,11 +117,8 @@ def _find_image(info: FeatureInfo, name: str) -> Path | None:
     The folder itself is what the gallery says: do not share a page made from a stranger's gallery
     without looking at it.
     """
-    try:
-        below = safe_name(name, "gallery")
-    except DataError:
+    if not is_safe_name(name):
         return None
-    layout = LAYOUTS.get(info.dataset)
-    folder = Path(info.root) / layout.images if layout else Path(info.root)
-    image = folder / below
+    folder = image_folder(info.dataset, Path(info.root))
+    image = folder / name
     return image if image.resolve().is_relative_to(folder.resolve()) else None

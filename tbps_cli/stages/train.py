@@ -13,13 +13,14 @@ from typing import Any
 import torch
 
 from tbps_cli.checkpoint import open_checkpoint, restore_checkpoint, save_checkpoint
+from tbps_cli.data.holdout import hold_out_people
 from tbps_cli.data.images import DecodedImages, ImageFiles
 from tbps_cli.data.pairs import PairLoader
 from tbps_cli.data.records import PersonRecord, flatten_captions, select_split
 from tbps_cli.data.sampler import PersonSampler
 from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.encoders.tokenizer import WordTokenizer
-from tbps_cli.errors import TrainingError
+from tbps_cli.errors import DataError, TrainingError
 from tbps_cli.recipe import Recipe, dump_recipe
 from tbps_cli.retrieval.metrics import RetrievalReport
 from tbps_cli.runtime import SILENCE, Progress, autocast, find_device
@@ -84,9 +85,7 @@ def train(
     """
     found = find_device(device)
     autocast(found, recipe.training.precision)  # an impossible precision is said before any work
-    _, records = open_dataset(recipe.data.dataset, root, progress)
-    train_records = select_split(records, "train", dataset=recipe.data.dataset)
-    val_records = [record for record in records if record.split == "val"]
+    train_records, val_records = _read_splits(recipe, root, progress)
     sampler = PersonSampler(flatten_captions(train_records).person_ids, recipe.data.batch_size, recipe.seed)
     run = Run.open(
         run_folder,
@@ -130,6 +129,20 @@ def train(
         validation=RetrievalReport(**position.best) if position.best else None,
         seconds=position.seconds,
     )
+
+
+def _read_splits(
+    recipe: Recipe, root: Path | None, progress: Progress
+) -> tuple[list[PersonRecord], list[PersonRecord]]:
+    """The records to train on, and those to select the best epoch with, if there are any."""
+    section = recipe.data
+    _, records = open_dataset(section.dataset, root, progress)
+    if section.val_people is not None:
+        records = hold_out_people(records, section.val_people, recipe.seed)
+    train_records = select_split(records, "train", dataset=section.dataset)
+    if not any(record.captions for record in train_records):
+        raise DataError(f"{section.dataset}: none of its {len(train_records):,} training images has a caption.")
+    return train_records, [record for record in records if record.split == "val"]
 
 
 def _build_trainer(

@@ -18,7 +18,7 @@ words = st.lists(st.sampled_from(["red", "coat", "white", "shoes", "a"]), max_si
 
 def make_records(captions: list[list[str]]) -> list[PersonRecord]:
     return [
-        PersonRecord(Path(f"{row}.jpg"), f"{row}.jpg", tuple(texts), row, "train") for row, texts in enumerate(captions)
+        PersonRecord(Path("imgs"), f"{row}.jpg", tuple(texts), row, "train") for row, texts in enumerate(captions)
     ]
 
 

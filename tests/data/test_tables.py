@@ -1,0 +1,162 @@
+"""One's own data as JSON Lines and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tbps_cli.data.records import PersonRecord
+from tbps_cli.data.tables import read_table, write_lines
+from tbps_cli.errors import DataError
+
+
+def read_lines(folder: Path, *rows: Any) -> list[PersonRecord]:
+    path = folder / "mine.jsonl"
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    return read_table(path, folder).complete()
+
+
+def read_csv(folder: Path, text: str | bytes) -> list[PersonRecord]:
+    path = folder / "mine.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return read_table(path, folder).complete()
+
+
+def test_lines_of_one_image_are_one_record(tmp_path: Path) -> None:
+    records = read_lines(
+        tmp_path,
+        {"image": "a.jpg", "caption": "A man.", "person_id": 4, "split": "test"},
+        {"image": "b.jpg", "captions": ["One.", "Two."], "person_id": 5, "split": "train"},
+        {"image": "a.jpg", "caption": "He walks.", "person_id": 4, "split": "test"},
+    )
+    assert records == [
+        PersonRecord(tmp_path, "a.jpg", ("A man.", "He walks."), 4, "test"),
+        PersonRecord(tmp_path, "b.jpg", ("One.", "Two."), 5, "train"),
+    ]
+
+
+def test_without_people_and_splits_each_image_is_somebody_else(tmp_path: Path) -> None:
+    records = read_lines(tmp_path, *({"image": f"{n}.jpg", "caption": "A man."} for n in (0, 1, 1, 2)))
+    assert [(record.person_id, record.split) for record in records] == [(0, None), (1, None), (2, None)]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_csv_as_spreadsheets_write_it(delimiter: str, mark: str, tmp_path: Path) -> None:
+    rows = [
+        ["image", "caption", "person_id", "camera", "split"],
+        ["a b/1.jpg", 'A man, in "red";\nhe walks.', " 7 ", "3", "val"],
+        ["a b/1.jpg", "Ein Mann mit Müitze.", "7", "3", "val"],
+        ["2.jpg", "", "8", "", "train"],
+    ]
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter).writerows(rows)
+    assert read_csv(tmp_path, mark + text.getvalue()) == [
+        PersonRecord(tmp_path, "a b/1.jpg", ('A man, in "red";\nhe walks.', "Ein Mann mit Müitze."), 7, "val"),
+        PersonRecord(tmp_path, "2.jpg", (), 8, "train"),
+    ]
+
+
+GOOD = {"image": "a.jpg", "caption": "A man.", "person_id": 1, "split": "train"}
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("{", "not a JSON object"),
+        ("[" * 100_000, "not a JSON object"),
+        ([1], "expected an object, found list"),
+        (GOOD | {"image": "../a.jpg"}, "not a path below"),
+        (GOOD | {"image": "/a.jpg"}, "not a path below"),
+        (GOOD | {"caption": None}, "'caption'[0] is null"),
+        (GOOD | {"captions": "A man."}, "'captions' is str"),
+        ({"image": "b.jpg"}, "no 'caption'"),
+        ({"caption": "A man."}, "no 'image'"),
+        (GOOD | {"person_id": "4"}, "'person_id' is str '4'"),
+        (GOOD | {"person_id": -4}, "'person_id' is int '-4'"),
+        (GOOD | {"split": "dev"}, "'split' is str 'dev'; allowed are train, val, test"),
+        (GOOD | {"person_id": 2}, "'person_id' of 'a.jpg' is 2 here and 1 in line 1"),
+        (GOOD | {"split": "test"}, "'split' of 'a.jpg' is 'test' here and 'train' in line 1"),
+        ({"image": "b.jpg", "caption": "x", "split": "train"}, "no 'person_id', which other lines have"),
+        ({"image": "b.jpg", "caption": "x", "person_id": 3}, "no 'split', which other lines have"),
+    ],
+)
+def test_a_broken_line_is_named(row: Any, said: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"mine\.jsonl: line 2: ") as caught:
+        read_lines(tmp_path, GOOD, row)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "no column 'image'"),
+        ("picture,text\n", "no column 'image'"),
+        ("image,text\na.jpg,x\n", "no column 'caption'"),
+        ("image,image,caption\n", "two columns of the same name"),
+        ("image,caption\n", "holds no records"),
+        ("image,caption\na.jpg\n", "line 2: fewer cells than columns"),
+        ("image,caption\na.jpg,x,y\n", "line 2: more cells than columns"),
+        ("image,caption,person_id\na.jpg,x,p7\n", "'person_id' is str 'p7'"),
+        ("image,caption,person_id\na.jpg,x,-1\n", "'person_id' is str '-1'"),
+        ("image,caption,person_id\na.jpg,x,99999999999999999999999\n", "must be a whole number"),
+        ('image,caption\na.jpg,"x\n', "damaged CSV"),
+        ('image,caption\na.jpg,"x"y\n', "damaged CSV"),
+        (b"image,caption\na.jpg,\xff\n", "not UTF-8 text (byte 20)"),
+        ("image,caption\na\0.jpg,x\n", "mine.csv"),
+        ("image,caption\n" + "a.jpg," + "x" * 200_000 + "\n", "damaged CSV"),
+    ],
+)
+def test_a_broken_csv_says_where(text: str | bytes, said: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"mine\.csv") as caught:
+        read_csv(tmp_path, text)
+    assert said in str(caught.value)
+
+
+def test_an_absent_file_is_said_to_be_absent(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file"):
+        read_table(tmp_path / "mine.csv", tmp_path)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode), st.sampled_from(["x.csv", "x.jsonl"]))
+def test_any_bytes_are_records_or_a_data_error(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, name: str
+) -> None:
+    path = tmp_path_factory.mktemp("any") / name
+    path.write_bytes(b"image,caption\n" + content if name.endswith("csv") else content)
+    try:
+        read_table(path, path.parent).complete()
+    except DataError as error:
+        assert name in str(error)
+
+
+sentences = st.text(min_size=1).filter(str.strip).filter(lambda text: text.isprintable())
+records = st.lists(
+    st.builds(
+        PersonRecord,
+        folder=st.just(Path("imgs")),
+        name=st.text("ab/é .", min_size=1).filter(lambda name: name[0] not in "/." and ".." not in name),
+        captions=st.lists(sentences, max_size=3).map(tuple),
+        person_id=st.integers(0, 2**63 - 1),
+        split=st.sampled_from(["train", "val", "test"]),
+        origin=st.sampled_from(["camera", "proximity"]),
+    ),
+    min_size=1,
+    unique_by=lambda record: record.name,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(records)
+def test_what_is_written_is_read_again(tmp_path_factory: pytest.TempPathFactory, written: list[PersonRecord]) -> None:
+    path = tmp_path_factory.mktemp("round") / "records.jsonl"
+    path.write_text("".join(write_lines(written)), encoding="utf-8", newline="")
+    assert read_table(path, Path("imgs")).complete() == written
