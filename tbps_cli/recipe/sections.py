@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-Decay = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1, le=1_000_000)]
-Size = Annotated[int, Field(ge=1, le=4096)]  # of images and layers: a stranger's recipe must not ask for terabytes
-Triple = tuple[Positive, Positive, Positive]
-
-
-class Section(BaseModel):
-    """A part of a recipe: frozen, strict about types, and without unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+from tbps_cli.recipe.encoder_sections import ImageEncoderSection, SmallImageEncoderSection, TextEncoderSection
+from tbps_cli.recipe.fields import Count, Decay, Positive, Section, Share, Size, Triple
 
 
 class DataSection(Section):
@@ -43,30 +33,6 @@ class ImagesSection(Section):
     std: Triple = Field((0.5, 0.5, 0.5), description="of R, G and B, in fractions")
     flip: Share = Field(0.0, description="chance that a training image is mirrored")
     crop_padding: int = Field(0, ge=0, description="pixels a training image is shifted by at most")
-
-
-class SmallImageEncoderSection(Section):
-    """Keywords of `encoders.small.SmallImageEncoder`, less what other sections know."""
-
-    kind: Literal["small"]
-    patch_height: Count = Field(description="pixels")
-    patch_width: Count = Field(description="pixels")
-    width: Size
-    depth: Annotated[int, Field(ge=1, le=64)] = Field(description="Transformer blocks")
-    heads: Size
-    stripes: Size = Field(description="horizontal stripes that are pooled one by one")
-    stem_blocks: int = Field(1, ge=0, description="blocks before the mixup seam")
-
-
-class SmallTextEncoderSection(Section):
-    """Keywords of `encoders.small.SmallTextEncoder`, less what other sections know."""
-
-    kind: Literal["small"]
-    context_length: Size = Field(description="tokens; a longer caption is cut")
-    width: Size
-    depth: Annotated[int, Field(ge=1, le=64)] = Field(description="Transformer blocks")
-    heads: Size
-    stem_blocks: int = Field(1, ge=0, description="blocks before the mixup seam")
 
 
 class LossSection(Section):
@@ -128,8 +94,8 @@ class Recipe(Section):
     seed: int = Field(0, ge=0, lt=2**62)
     data: DataSection
     images: ImagesSection
-    image_encoder: SmallImageEncoderSection
-    text_encoder: SmallTextEncoderSection
+    image_encoder: ImageEncoderSection
+    text_encoder: TextEncoderSection
     embedding_dim: Size
     loss: LossSection
     words: WordsSection | None = None
@@ -140,20 +106,24 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _shapes_fit(self) -> Recipe:
-        encoder, images = self.image_encoder, self.images
-        for side in ("height", "width"):
-            pixels, patch = getattr(images, side), getattr(encoder, f"patch_{side}")
-            if pixels % patch:
-                raise ValueError(f"images.{side} {pixels} is no multiple of image_encoder.patch_{side} {patch}")
-        rows = images.height // encoder.patch_height
-        if rows % encoder.stripes:
-            raise ValueError(
-                f"{rows} rows of patches cannot be split evenly into image_encoder.stripes {encoder.stripes}"
-            )
+        if isinstance(self.image_encoder, SmallImageEncoderSection):
+            _check_stripes(self.images, self.image_encoder)
         for place in ("image_encoder", "text_encoder"):
             section = getattr(self, place)
-            if section.width % section.heads:
-                raise ValueError(f"{place}.width {section.width} is no multiple of {place}.heads {section.heads}")
-            if section.stem_blocks > section.depth:
-                raise ValueError(f"{place}.stem_blocks {section.stem_blocks} is more than its depth {section.depth}")
+            width, heads, depth = (getattr(section, name, None) for name in ("width", "heads", "depth"))
+            if width and heads and width % heads:
+                raise ValueError(f"{place}.width {width} is no multiple of {place}.heads {heads}")
+            if depth is not None and section.stem_blocks > depth:
+                raise ValueError(f"{place}.stem_blocks {section.stem_blocks} is more than its depth {depth}")
         return self
+
+
+def _check_stripes(images: ImagesSection, encoder: SmallImageEncoderSection) -> None:
+    """The small image encoder cuts an image into whole patches, and those into whole stripes."""
+    for side in ("height", "width"):
+        pixels, patch = getattr(images, side), getattr(encoder, f"patch_{side}")
+        if pixels % patch:
+            raise ValueError(f"images.{side} {pixels} is no multiple of image_encoder.patch_{side} {patch}")
+    rows = images.height // encoder.patch_height
+    if rows % encoder.stripes:
+        raise ValueError(f"{rows} rows of patches cannot be split evenly into image_encoder.stripes {encoder.stripes}")
