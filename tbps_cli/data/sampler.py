@@ -15,7 +15,7 @@ class PersonSampler:
 
     A batch holds `batch_size` rows of as many people, so that no negative is a hidden
     positive. What is left at the end of an epoch and too small for a batch is dropped; the
-    next epoch shuffles anew.
+    next epoch shuffles anew. Several processes share each batch evenly, whatever their number.
 
     Raises DataError when there are fewer people than a batch takes.
     """
@@ -32,8 +32,26 @@ class PersonSampler:
         self.batch_size, self.seed = batch_size, seed
         self.rows = len(person_ids)
 
-    def batches(self, epoch: int) -> list[list[int]]:
-        """Rows of every batch of one epoch; the same arguments give the same batches.
+    def share_of(self, rank: int, count: int) -> slice:
+        """Which part of every batch process `rank` of `count` takes. Raises DataError for uneven parts."""
+        if self.batch_size % count:
+            raise DataError(
+                f"data.batch_size {self.batch_size} cannot be shared evenly by {count} processes. "
+                f"Make it a multiple of {count}."
+            )
+        size = self.batch_size // count
+        return slice(rank * size, (rank + 1) * size)
+
+    def batches(self, epoch: int, rank: int = 0, count: int = 1, start: int = 0) -> list[list[int]]:
+        """Rows of every batch of one epoch, from batch `start` on; of several processes, those of one.
+
+        The parts of all processes, in the order of ranks, are the batches of a process alone.
+        """
+        share = self.share_of(rank, count)
+        return [batch[share] for batch in self.draw(epoch)[start:]]
+
+    def draw(self, epoch: int) -> list[list[int]]:
+        """Rows of every whole batch of one epoch; the same arguments give the same batches.
 
         Each round deals one unseen row of every person that has one left, so people with
         many images do not pile up at the end.

@@ -119,15 +119,15 @@ def load_encoder(path: Path, device: torch.device, *, image: bool = True, text: 
     return LoadedEncoder(dual, tokenizer, build_transform(recipe), recipe, checkpoint)
 
 
-def build_objective(recipe: Recipe, records: Sequence[PersonRecord]) -> Objective:
+def build_objective(recipe: Recipe, records: Sequence[PersonRecord], dual: DualEncoder) -> Objective:
     """The loss of a batch; its words, where the recipe predicts any, are those of the records."""
     contrastive = ContrastiveLoss(**recipe.loss.model_dump())
     section = recipe.words
     if section is None:
-        return Objective(contrastive)
+        return Objective(contrastive, dual.normalise)
     table = PhraseTable(records, split_words, section.fewest, section.most)
     words = WordLoss(recipe.embedding_dim, table.frequencies)
-    return Objective(contrastive, words, table.lookup, alone=section.alone, weight=section.weight)
+    return Objective(contrastive, dual.normalise, words, table.lookup, alone=section.alone, weight=section.weight)
 
 
 def build_optimizer(recipe: Recipe, *modules: nn.Module) -> torch.optim.Optimizer:

@@ -10,7 +10,7 @@ from typing import Any
 
 from tbps_cli.errors import DependencyError, OutputError, TrainingError
 
-RECIPE, METRICS = "recipe.yaml", "metrics.jsonl"
+RECIPE, METRICS, BAD_BATCH = "recipe.yaml", "metrics.jsonl", "bad-batch"
 
 
 class Run:
@@ -97,6 +97,8 @@ def _clear(folder: Path) -> None:
     """Remove what a run wrote, and nothing that somebody else put there."""
     for name in ("best", "last", ".best.replaced", ".last.replaced", ".best.partial", ".last.partial", "tensorboard"):
         shutil.rmtree(folder / name, ignore_errors=True)
+    for bad_batch in folder.glob(f"{BAD_BATCH}-*"):
+        shutil.rmtree(bad_batch, ignore_errors=True)
     for name in (RECIPE, METRICS):
         (folder / name).unlink(missing_ok=True)
 
