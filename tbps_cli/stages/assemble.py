@@ -24,7 +24,7 @@ from tbps_cli.losses.words import WordLoss
 from tbps_cli.proximity.captions import CaptionAugmenter
 from tbps_cli.recipe import Recipe, parse_recipe
 from tbps_cli.runtime import Advance, Progress
-from tbps_cli.toypedes.dataset import SIZES, ToySize, draw_dataset, is_current
+from tbps_cli.toypedes.dataset import SIZES, draw_dataset, is_current
 from tbps_cli.training import optim
 from tbps_cli.training.objective import Objective
 
@@ -51,16 +51,17 @@ def open_dataset(dataset: str, root: Path | None, progress: Progress) -> tuple[S
 def open_source(dataset: str, root: Path | None, progress: Progress) -> Source:
     """Find a data set by name or path; ToyPEDES is drawn on first use."""
     if dataset in SIZES:
-        folder, size = place_of(dataset, root), SIZES[dataset]
-        if not is_current(folder, size, TOY_SEED):
-            draw_toy(folder, size, TOY_SEED, progress)
+        draw_toy(dataset, root, progress)
     return find_source(dataset, root)
 
 
-def draw_toy(folder: Path, size: ToySize, seed: int, progress: Progress) -> Path:
-    """Draw a ToyPEDES into a folder, or find it there."""
+def draw_toy(dataset: str, root: Path | None, progress: Progress) -> Path:
+    """Draw a ToyPEDES, or find it there; returns its folder. Raises OutputError."""
+    folder, size = place_of(dataset, root), SIZES[dataset]
+    if is_current(folder, size, TOY_SEED):
+        return folder
     with progress.track(f"drawing {folder.name}", size.images) as advance:
-        return draw_dataset(folder, size, seed=seed, progress=_StepsBetween(advance))
+        return draw_dataset(folder, size, seed=TOY_SEED, progress=_StepsBetween(advance))
 
 
 class _StepsBetween:

@@ -32,7 +32,7 @@ from tbps_cli.stages.assemble import (
     build_transform,
     open_dataset,
 )
-from tbps_cli.stages.evaluate import embed_split, rank_both
+from tbps_cli.stages.evaluate import embed_split
 from tbps_cli.training.run import Run
 from tbps_cli.training.schedule import learning_rate_at
 from tbps_cli.training.trainer import Trainer
@@ -229,7 +229,7 @@ def _validate(
 ) -> RetrievalReport | None:
     if not records:
         return None
-    return rank_both(embed_split(dual, tokenizer, build_transform(recipe), records)).text_to_image
+    return embed_split(dual, tokenizer, build_transform(recipe), records).rank().summarise()
 
 
 def _save(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tbps_cli.report import chart
 from tbps_cli.report.chart import HEIGHT, WIDTH, CurvePoint, ShownMetric, comparison_bar, line_chart
+from tbps_cli.report.svg import percent_ticks
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -85,7 +86,7 @@ def test_epoch_ticks_are_few_and_within_the_run(first: int, length: int) -> None
 
 @given(st.floats(0, 1))
 def test_the_percent_axis_reaches_over_the_highest_value(highest: float) -> None:
-    top, ticks = chart._percent_ticks(highest)
+    top, ticks = percent_ticks(highest)
     assert highest <= top + 1e-9 <= 1 + 2e-9
     assert 1 <= len(ticks) - 1 <= 5
 
