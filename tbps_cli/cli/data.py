@@ -109,7 +109,7 @@ def show_(name: str, out: Path | None, people: int, seed: int, root: Path | None
 @click.argument("first")
 @click.argument("second")
 @click.option(
-    "--most-bits", type=click.IntRange(0, 64), help="Of 256, in which two images may differ.  [default: measured]"
+    "--most-bits", type=click.IntRange(0, 64), help="Of 256, in which the hashes of two images may differ.  [default: 32]"
 )
 @click.option("--html", type=click.Path(path_type=Path), help="Page with the pairs side by side.")
 @click.option("--workers", type=click.IntRange(1), default=4, show_default=True, help="Threads that open images.")

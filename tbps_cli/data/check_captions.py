@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import re
+import string
 import unicodedata
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from heapq import nlargest
+from typing import Any
 
 from tbps_cli.data.annotations import UNSPLIT
-from tbps_cli.data.findings import Copy, Finding, count_of, show_examples
+from tbps_cli.data.findings import MOST_EXAMPLES, Copy, Finding, count_of, show_examples
 from tbps_cli.data.records import SPLITS, PersonRecord
 
 _WORD = re.compile(r"[^\W_]+")
-# Every tokenizer makes one token or more of each: "don't" may stay whole, and so may "...".
-_LEAST_TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|(?:[^\w\s]|_)+")
+_MARK = re.escape(string.punctuation)
+# Every tokenizer makes one token or more of each: "T-shirt" is three, "..." may be one.
+_LEAST_TOKEN = re.compile(rf"[^\s{_MARK}]+|[{_MARK}]+")
+_APOSTROPHES = re.compile("['’]")  # never counted: "don't" and "'s" may be one token each
+_ONLY_LETTERS = {code: chr(code).lower() if chr(code).isalnum() else None for code in range(128)}
+_ONLY_MARKS = {code: None for code in range(128) if chr(code) not in string.punctuation}
 _START_AND_END = 2  # tokens
 
 
@@ -91,24 +98,27 @@ def find_shared_captions(copy: Copy) -> Iterator[Finding]:
 def find_long_captions(copy: Copy, context_length: int) -> Iterator[Finding]:
     """Captions that a tokenizer of so many tokens must cut, as far as can be told without one."""
     room = context_length - _START_AND_END
-    total, longest = 0, []
-    for record in copy.records:
-        for caption in record.captions:
-            total += 1
-            if len(caption) > room and (tokens := count_least_tokens(caption)) > room:
-                longest.append((tokens, record.name))
-    if longest:
-        longest.sort(key=lambda one: -one[0])
+    total = sum(len(record.captions) for record in copy.records)
+    long = [
+        (record.name, caption)
+        for record in copy.records
+        for caption in record.captions
+        if _has_more_tokens(caption, room)
+    ]
+    if long:
+        longest = nlargest(MOST_EXAMPLES, long, key=lambda one: len(one[1]))
         yield Finding(
             "long-captions",
             "note",
-            len(longest),
-            f"Cut by a tokenizer that reads {context_length} tokens: at least {len(longest):,} of "
+            len(long),
+            f"Cut by a tokenizer that reads {context_length} tokens: at least {len(long):,} of "
             f"{count_of(total, 'caption')}.",
             f"This is a lower bound: {room} words and punctuation marks fit beside the start and end token, and most "
             "tokenizers split rare words into several tokens. What is cut is the end of the caption; "
             "a longer context keeps more.",
-            show_examples(f"{name}: {tokens} words and punctuation marks" for tokens, name in longest),
+            show_examples(
+                f"{name}: {count_least_tokens(caption)} words and punctuation marks" for name, caption in longest
+            ),
         )
 
 
@@ -126,26 +136,45 @@ def find_unsplit_annotations(copy: Copy) -> Iterator[Finding]:
 
 
 def count_least_tokens(caption: str) -> int:
-    """How many tokens any tokenizer makes of a caption, or more: its words and runs of punctuation."""
-    return len(_LEAST_TOKEN.findall(_compose(caption)))
+    """How many tokens every tokenizer makes of a caption at least: its words and runs of punctuation marks."""
+    return len(_LEAST_TOKEN.findall(_APOSTROPHES.sub("", caption)))
+
+
+def _has_more_tokens(caption: str, tokens: int) -> bool:
+    """Whether `count_least_tokens` is more than that; most captions need not be counted exactly to tell."""
+    if len(caption) <= tokens:
+        return False
+    words = len(caption.split())
+    if words - len(_APOSTROPHES.findall(caption)) > tokens:
+        return True
+    at_most = words + 2 * len(caption.translate(_ONLY_MARKS))  # a mark splits one word in three
+    return at_most > tokens and count_least_tokens(caption) > tokens
 
 
 def _count_shared(records: Sequence[PersonRecord]) -> dict[str, int]:
     """Words of the captions that several people have -> how many captions those are."""
-    counts: Counter[str] = Counter()
-    first: dict[str, int] = {}
-    shared: dict[str, None] = {}  # in the order in which they are found out
-    for record in records:
-        if record.person_id < 0:
-            continue
-        for caption in record.captions:
-            words = " ".join(_WORD.findall(_compose(caption).lower()))
-            counts[words] += 1
-            if first.setdefault(words, record.person_id) != record.person_id:
-                shared[words] = None
-    return {words: counts[words] for words in shared}
+    captions = [
+        (caption, record.person_id) for record in records if record.person_id >= 0 for caption in record.captions
+    ]
+    # Splitting all of them into words would take longer than all other checks: first those of the same letters.
+    suspects = [one for group in _group_shared(captions, _letters_of).values() for one in group]
+    return {" ".join(words): len(group) for words, group in _group_shared(suspects, _words_of).items()}
 
 
-def _compose(caption: str) -> str:
-    """Letters with their accents as one character, so that they are one word."""
-    return caption if caption.isascii() else unicodedata.normalize("NFC", caption)
+def _group_shared(
+    captions: Iterable[tuple[str, int]], key_of: Callable[[str], Hashable]
+) -> dict[Any, list[tuple[str, int]]]:
+    """Captions with their people by key, of the keys that several people have."""
+    groups = defaultdict(list)
+    for one in captions:
+        groups[key_of(one[0])].append(one)
+    return {key: group for key, group in groups.items() if len({person_id for _, person_id in group}) > 1}
+
+
+def _letters_of(caption: str) -> str:
+    return caption.translate(_ONLY_LETTERS) if caption.isascii() else "".join(_words_of(caption))
+
+
+def _words_of(caption: str) -> tuple[str, ...]:
+    """Words and numbers in lower case; letters with their accents are one character."""
+    return tuple(_WORD.findall(unicodedata.normalize("NFC", caption).lower()))

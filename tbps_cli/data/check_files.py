@@ -45,8 +45,8 @@ def find_files(copy: Copy) -> tuple[list[ImageFile], list[Finding]]:
     absent: list[ImageFile] = []
     listings: dict[str, set[str] | None] = {}
     for name, records in copy.by_name.items():
-        path = os.path.join(records[0].folder, name)
-        folder, base = os.path.split(path)
+        path = f"{records[0].folder}/{name}"
+        folder, _, base = path.rpartition("/")
         if folder not in listings:
             listings[folder] = _list_files(folder)
         listing = listings[folder]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from tbps_cli.data.findings import Copy, Finding, count_of, show_examples
+from tbps_cli.data.transforms import SUFFIXES
 
 
 def find_unreadable_records(copy: Copy) -> Iterator[Finding]:
@@ -63,17 +63,17 @@ def find_single_images(copy: Copy) -> Iterator[Finding]:
 
 def find_formats(copy: Copy) -> Iterator[Finding]:
     """Images of several formats, told by the endings of their names."""
-    endings = {name: _format_of(name) for name in copy.by_name}
-    counts = Counter(endings.values()).most_common()
+    formats = {name: _format_of(name) for name in copy.by_name}
+    counts = Counter(formats.values()).most_common()
     if len(counts) > 1:
         usual = counts[0][0]
         yield Finding(
             "mixed-formats",
             "note",
-            len(endings) - counts[0][1],
-            f"The images are of several formats: {', '.join(f'{count:,} {ending}' for ending, count in counts)}.",
+            len(formats) - counts[0][1],
+            f"The images are of several formats: {', '.join(f'{count:,} {format_}' for format_, count in counts)}.",
             "All of these are read alike; nothing to do.",
-            show_examples(name for name, ending in endings.items() if ending != usual),
+            show_examples(name for name, format_ in formats.items() if format_ != usual),
         )
 
 
@@ -89,5 +89,5 @@ def _explain_single_images(copy: Copy, single: set[int]) -> str:
 
 
 def _format_of(name: str) -> str:
-    ending = posixpath.splitext(name)[1].lower().removeprefix(".")
-    return {"jpeg": "jpg", "tiff": "tif", "": "without an ending"}.get(ending, ending)
+    ending = name[name.rfind(".") :].lower()
+    return {".jpeg": "jpg", ".tiff": "tif"}.get(ending, ending[1:]) if ending in SUFFIXES else "other"

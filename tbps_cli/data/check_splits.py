@@ -100,7 +100,8 @@ def find_shared_people(copy: Copy) -> Iterator[Finding]:
 
 def find_shared_images(copy: Copy) -> Iterator[Finding]:
     """Images that are listed in two splits."""
-    splits = _splits_of((name, record) for name, records in copy.by_name.items() for record in records)
+    repeated = ((name, records) for name, records in copy.by_name.items() if len(records) > 1)
+    splits = _splits_of((name, record) for name, records in repeated for record in records)
     shared = {name: found for name, found in splits.items() if len(found) > 1}
     if shared:
         yield Finding(

@@ -23,11 +23,10 @@ from tbps_cli.report.html import (
     section,
     table,
 )
-from tbps_cli.report.text import clean
 from tbps_cli.report.writing import refuse_to_replace, write_whole
 
 MOST_IMAGES = 24  # of one person
-MOST_CAPTIONS = 8  # of one image
+MOST_CAPTIONS = 6  # of one image
 
 _COLUMNS = ("split", "images", "captions", "people", "captions an image", "images a person")
 
@@ -118,10 +117,10 @@ def _person(person: ShownPerson) -> str:
     images = "".join(
         f"<li>{image_figure(image, most_captions=MOST_CAPTIONS)}</li>\n" for image in person.images[:MOST_IMAGES]
     )
-    name = f"Person {person.person_id}" if person.person_id >= 0 else "Nobody known"
+    name = f"Person {person.person_id}" if person.person_id >= 0 else "Person unknown"
     left_out = len(person.images) - MOST_IMAGES
     return (
-        f'<article class="card"><h3>{name}</h3>{muted(clean(person.split))}'
+        f'<article class="card"><h3>{name} <span class="aside">{safe(person.split)}</span></h3>'
         + (f'<ul class="images">{images}</ul>' if images else "")
         + muted(f"and {left_out:,} more images" if left_out > 0 else "")
         + "</article>\n"

@@ -28,6 +28,7 @@ from tbps_cli.report.html import (
     hits_list,
     muted,
     safe,
+    section,
     table,
 )
 from tbps_cli.report.sheet import ShownHit
@@ -121,7 +122,7 @@ def _compare(evaluations: Sequence[ShownEvaluation]) -> str:
     for evaluation in evaluations:
         values = {score.name: score.value for score in evaluation.metrics}
         rows.append((evaluation.title, [percent_text(values.get(name)) for name in names]))
-    return f"<section>\n<h2>Side by side</h2>{muted(_MEASURES)}\n{card(table(['data set', *names], rows))}</section>\n"
+    return section("Side by side", _MEASURES, card(table(["data set", *names], rows, stress=True)))
 
 
 def _evaluation(evaluation: ShownEvaluation, shown: int, *, first: bool) -> str:

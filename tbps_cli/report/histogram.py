@@ -5,6 +5,7 @@ Knows no HTML page and no file: numbers come in, and a string goes out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -18,12 +19,14 @@ WIDTH, HEIGHT = 440, 254
 LEFT, RIGHT, TOP, BOTTOM = 56, 14, 36, 48
 MOST_BINS = 20  # that `count_in_bins` makes
 
-_LETTER = 8.6  # units, rather too wide than too narrow
-# Series differ without colour too: full, hollow, hollow and dashed.
+_LETTER = 8.6  # units, rather too wide than too narrow: the page may set larger letters
+_SPACE = 6  # between two labels
+_BROADEST = 44  # units, of a bar
+# Series differ without colour too: full, pale, hollow.
 _FILLS = (
     f"fill:{COLOURS[0]}",
-    f"fill:{COLOURS[1]};fill-opacity:0.25;stroke:{COLOURS[1]};stroke-width:1.2",
-    f"fill:{COLOURS[2]};fill-opacity:0.1;stroke:{COLOURS[2]};stroke-width:1.2;stroke-dasharray:2.5 1.5",
+    f"fill:{COLOURS[1]};fill-opacity:0.35;stroke:{COLOURS[1]}",
+    f"fill:{COLOURS[2]};fill-opacity:0;stroke:{COLOURS[2]};stroke-width:1.4",
 )
 _RIGHT = f"fill:{COLOURS[0]};fill-opacity:0.25;stroke:{COLOURS[0]};stroke-width:1.8"
 _WRONG = f"fill:{QUIET};fill-opacity:0.15;stroke:{QUIET};stroke-width:1.4;stroke-dasharray:3 2"
@@ -97,13 +100,12 @@ def bar_chart(shown: ShownHistogram, *, title: str) -> str:
     parts.append(words(_middle(), HEIGHT - 6, shorten(clean(shown.axis), 48)))
     if not is_one:
         parts += _legend([(shorten(clean(name), 12), _FILLS[place]) for place, name in enumerate(series)])
-    gap = min(0.2 * slot, 8)
-    breadth = (slot - gap) / len(series)
+    breadth = min((slot - min(0.2 * slot, 8)) / len(series), _BROADEST)
     for place, (name, counts) in enumerate(series.items()):
         for column, count in enumerate(counts):
             if not count:
                 continue
-            left = LEFT + column * slot + gap / 2 + place * breadth
+            left = LEFT + (column + 0.5) * slot + (place - len(series) / 2) * breadth
             height = heights[name][column] / top * (HEIGHT - TOP - BOTTOM)
             parts.append(_bar(left, breadth, height, _FILLS[place], _say(name, labels[column], counts, column, is_one)))
     if is_one and len(labels) <= 8:  # room for the counts themselves
@@ -179,7 +181,7 @@ def _percent(share: float) -> str:
 
 def _bin_labels(labels: Sequence[str], slot: float) -> list[str]:
     """Return as many labels as there is room for, evenly; the first is among them."""
-    every = max(1, -int(-(max(map(len, labels)) * _LETTER) // slot))
+    every = max(1, math.ceil((max(map(len, labels)) * _LETTER + _SPACE) / slot))
     return [
         words(LEFT + (column + 0.5) * slot, HEIGHT - BOTTOM + 19, label)
         for column, label in enumerate(labels)

@@ -23,7 +23,7 @@ MOST_PICTURES = 600  # a page: with more, browsers and mail grow slow
 LICENCE = "This page holds images: what their licence asks of them, it asks of the page too."
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-_LONGEST_CAPTION = 2000  # characters
+_LONGEST_CAPTION = 1000  # characters
 _MARKS = {
     True: ("right", "the right person", "M4.5 8.4 7 10.9 11.6 5.4"),
     False: ("wrong", "another person", "M5.2 5.2 10.8 10.8M10.8 5.2 5.2 10.8"),
@@ -82,13 +82,15 @@ def facts_card(pairs: Sequence[tuple[str, str]]) -> str:
 
 def commands_block(lines: Sequence[str]) -> str:
     """Return lines to be typed."""
-    return f'<pre tabindex="0"><code>{chr(10).join(map(safe, lines))}</code></pre>\n'
+    said = "\n".join(map(safe, lines))
+    return f'<pre tabindex="0"><code>{said}</code></pre>\n'
 
 
-def table(columns: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> str:
+def table(columns: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]], *, stress: bool = False) -> str:
     """Return a table of texts: the first column names the row, the others hold numbers.
 
-    On a phone a row is its name with the numbers beneath, each below the name of its column.
+    `stress` says that the first number weighs more than the others. On a phone a row is its name
+    with the numbers beneath, each below the name of its column.
     """
     first, *others = map(safe, columns)
     head = "".join(f'<th scope="col" class="number">{name}</th>' for name in others)
@@ -101,15 +103,17 @@ def table(columns: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> 
         + "</tr>\n"
         for name, values in rows
     )
+    kind = "numbers" if stress else "numbers level"
     head = f'<tr><th scope="col">{first}</th>{head}</tr>'
-    return f'<table class="numbers"><thead>{head}</thead><tbody>\n{body}</tbody></table>'
+    return f'<table class="{kind}"><thead>{head}</thead><tbody>\n{body}</tbody></table>'
 
 
 def hits_list(hits: Sequence[ShownHit]) -> str:
     """Return the hits as an ordered list, in the order given, or a sentence where there are none."""
     if not hits:
         return muted("No hits.")
-    return f'<ol class="hits">{"".join(f"<li>{hit_figure(hit)}</li>{chr(10)}" for hit in hits)}</ol>'
+    figures = "".join(f"<li>{hit_figure(hit)}</li>\n" for hit in hits)
+    return f'<ol class="hits">{figures}</ol>'
 
 
 def hit_figure(hit: ShownHit) -> str:
@@ -168,5 +172,5 @@ def count_within(costs: Iterable[int], limit: int) -> int:
 def _mark(words: str, path: str) -> str:
     return (
         f'<svg class="mark" viewBox="0 0 16 16" role="img" aria-label="{words}"><title>{words}</title>'
-        f'<circle cx="8" cy="8" r="8"/><path d="{path}"/></svg>'
+        f'<circle cx="8" cy="8" r="7.4"/><path d="{path}"/></svg>'
     )

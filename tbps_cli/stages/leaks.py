@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tbps_cli.data.likeness import Hashes, find_alike, hash_images
+from tbps_cli.data.likeness import BITS, MOST_BITS, Hashes, find_alike, hash_images
 from tbps_cli.data.records import SPLITS, PersonRecord, select_split
 from tbps_cli.report.html import ShownImage
 from tbps_cli.report.leaks_page import ShownPair, write_leaks_page
@@ -51,7 +51,7 @@ def find_leaks(
     right: str,
     *,
     root: Path | None = None,
-    most_bits: int,
+    most_bits: int | None = None,
     workers: int = 2,
     html: Path | None = None,
     overwrite: bool = False,
@@ -62,8 +62,11 @@ def find_leaks(
     A set is a data set, or one split of it: `cuhk`, `icfg:test`, `mine.csv:train`. The same set twice:
     images that occur in it more than once.
 
+    most_bits: in how many bits two hashes may differ; absent, the number that told copies from others when measured.
+
     Raises DataError, OutputError.
     """
+    most_bits = MOST_BITS if most_bits is None else most_bits
     if html is not None:
         refuse_to_replace(html, overwrite=overwrite)
     sides = [_select(left, root, progress), _select(right, root, progress)]
@@ -71,7 +74,7 @@ def find_leaks(
     hashes = [_hash(side, workers, progress) for side in (sides[:1] if is_one else sides)]
     pairs = find_alike(hashes[0].codes, None if is_one else hashes[1].codes, most_bits=most_bits)
     found = []
-    for pair in sorted(pairs, key=lambda pair: pair.bits):
+    for pair in pairs:
         one = sides[0][hashes[0].rows[pair.row_a]]
         other = sides[1][hashes[-1].rows[pair.row_b]]
         if one.image != other.image:  # the same file in both sets is no news
@@ -113,7 +116,7 @@ def _write_page(
     shown = [ShownPair(_show(one), _show(other), bits) for one, other, bits in found]
     notes = [
         f"{report.left}: {report.left_images:,} images; {report.right}: {report.right_images:,} images.",
-        f"Pairs whose perceptual hashes differ in at most {report.most_bits} of 256 bits.",
+        f"Pairs whose perceptual hashes differ in at most {report.most_bits} of {BITS} bits.",
     ]
     write_leaks_page(shown, html, title=f"{report.left} and {report.right}", notes=notes, overwrite=overwrite)
 

@@ -110,12 +110,13 @@ def test_a_split_that_is_not_there_is_said(icfg: Path) -> None:
     assert "unknown data set" in fail_tbps("data", "leaks", "icfg:dev", "icfg:test", "--root", icfg)
 
 
-@pytest.mark.parametrize("place", ["root/ICFG-PEDES/records.jsonl", "root/all.jsonl", "elsewhere.jsonl"])
+@pytest.mark.parametrize("place", ["root/ICFG-PEDES/records.jsonl", "root/all.jsonl", "other/all.jsonl"])
 def test_what_is_converted_is_read_again(place: str, icfg: Path, tmp_path: Path) -> None:
     out = tmp_path / place
+    out.parent.mkdir(exist_ok=True)
     result = run_tbps("data", "convert", "icfg", "--root", icfg, "--out", out)
     assert result.stdout.strip() == str(out)
-    root = ["--root", icfg / "ICFG-PEDES/imgs"] if place == "elsewhere.jsonl" else []
+    root = ["--root", icfg / "ICFG-PEDES/imgs"] if place == "other/all.jsonl" else []
     assert ("--root" in result.stderr) == bool(root)
     checked = json.loads(run_tbps("data", "check", out, *root, "--json").stdout)
     before = json.loads(run_tbps("data", "check", "icfg", "--root", icfg, "--json").stdout)
