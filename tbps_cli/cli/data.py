@@ -15,6 +15,12 @@ def command() -> None:
 
     NAME is cuhk, icfg, rstp, ufine, toy, toy-small or toy-tiny; a .jsonl or .csv file of your own with
     image, caption, person_id and split (the last two may be left out); or a folder of images.
+
+    \b
+    Examples:
+      tbps data list
+      tbps data check cuhk
+      tbps data show mine.csv --out mine.html
     """
 
 
@@ -109,7 +115,9 @@ def show_(name: str, out: Path | None, people: int, seed: int, root: Path | None
 @click.argument("first")
 @click.argument("second")
 @click.option(
-    "--most-bits", type=click.IntRange(0, 64), help="Of 256, in which the hashes of two images may differ.  [default: 32]"
+    "--most-bits",
+    type=click.IntRange(0, 64),
+    help="Of 256, in which the hashes of two images may differ.  [default: 32]",
 )
 @click.option("--html", type=click.Path(path_type=Path), help="Page with the pairs side by side.")
 @click.option("--workers", type=click.IntRange(1), default=4, show_default=True, help="Threads that open images.")

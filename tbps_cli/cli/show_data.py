@@ -19,12 +19,12 @@ SHOWN_LEAKS = 20
 
 
 def print_datasets(datasets: Sequence[KnownDataset]) -> None:
-    """Every data set with its place, or where it comes from."""
-    rows = [
-        [known.name, known.title, str(known.place) if known.is_here else f"not here: {known.source}", known.licence]
-        for known in datasets
-    ]
-    print_table(["name", "data set", "place", "licence"], rows)
+    """Every data set with its place; below, where those come from that are not here."""
+    rows = [[known.name, known.title, str(known.place) if known.is_here else "–"] for known in datasets]
+    print_table(["name", "data set", "place"], rows)
+    for known in datasets:
+        if not known.is_here:
+            click.echo(printable(f"\n{known.name}: {known.source}\n  licence: {known.licence}"))
 
 
 def print_check(report: CheckReport) -> None:
@@ -36,19 +36,18 @@ def print_check(report: CheckReport) -> None:
         ]
         for figures in report.splits
     ]
-    print_table(
-        ["split", "images", "captions", "people"], rows, title=f"{report.dataset}: {report.folder}", right=(1, 2, 3)
-    )
+    click.echo(printable(f"{report.dataset}: {report.folder}\n"))
+    print_table(["split", "images", "captions", "people"], rows, right=(1, 2, 3))
     for finding in report.findings:
         mark = {"error": "✗", "warning": "!", "note": "·"}[finding.severity]
         click.echo(printable(f"\n{mark} {finding.name}: {finding.message}"))
         for example in finding.examples:
             click.echo(f"    {printable(example)}")
         click.echo(printable(f"  → {finding.next_step}"))
-    click.echo()
-    click.echo(
-        "The published protocol can be run." if report.can_run else "The published protocol cannot be run on this copy."
+    what = (
+        "The published protocol" if any(figures.published for figures in report.splits) else "Training and evaluation"
     )
+    click.echo(f"\n{what} {'can be run.' if report.can_run else 'cannot be run on this copy.'}")
 
 
 def print_leaks(report: LeaksReport) -> None:

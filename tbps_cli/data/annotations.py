@@ -191,4 +191,3 @@ def is_safe_name(name: str) -> bool:
 def kind_of(value: Any) -> str:
     """What was found, for a message."""
     return "null" if value is None else f"{type(value).__name__} {str(value)[:60]!r}"
-

@@ -18,7 +18,7 @@ from tbps_cli.errors import DataError
 
 CODE_BYTES = 32
 BITS = 8 * CODE_BYTES
-# Copies that were re-encoded, halved and brightened differed in fewer bits, different images in more.
+# Of images of ToyPEDES, copies that were encoded anew, scaled and brightened differ in fewer bits, others in more.
 MOST_BITS = 32
 MOST_PAIRS = 1_000_000  # an answer with more would fill the memory and be read by nobody
 _SIDE = 64  # pixels of the small square that is hashed

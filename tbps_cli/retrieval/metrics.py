@@ -148,9 +148,7 @@ def find_relevant(query_ids: Tensor, gallery_ids: Tensor) -> Relevance:
     return Relevance(first, counts, columns)
 
 
-def rank_blocks(
-    queries: Tensor, gallery: Tensor, relevance: Relevance, block_elements: int
-) -> Iterator[RankedBlock]:
+def rank_blocks(queries: Tensor, gallery: Tensor, relevance: Relevance, block_elements: int) -> Iterator[RankedBlock]:
     """Yield the ranks of all queries that have a relevant image, a block of queries at a time."""
     gallery = gallery.to(queries.device)
     # Queries with equally many relevant images share a block, so that little is padded.

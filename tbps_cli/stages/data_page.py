@@ -50,7 +50,10 @@ def write_data_page(
             axis="words a caption",
         ),
         images_per_person=count_in_bins(
-            {split: list(Counter(one.person_id for one in records).values()) for split, records in by_split.items()},
+            {
+                split: list(Counter(one.person_id for one in records if one.person_id >= 0).values())
+                for split, records in by_split.items()
+            },
             axis="images a person",
         ),
         people=_sample(by_split, people, seed),

@@ -33,7 +33,7 @@ def test_the_list_says_what_is_here_and_where_the_rest_comes_from(icfg: Path) ->
 def test_a_good_copy_is_checked_green(icfg: Path) -> None:
     result = run_tbps("data", "check", "icfg", "--root", icfg)
     assert result.exit_code == 0, result.stdout
-    assert "can be run" in result.stdout
+    assert "protocol can be run" in result.stdout
     assert "no-val" in result.stdout
 
 

@@ -32,9 +32,7 @@ def oracle(captions: torch.Tensor, caption_ids: list[int], images: torch.Tensor,
 
 @settings(max_examples=200, deadline=None)
 @given(st.integers(1, 25), st.integers(1, 12), st.integers(1, 6), st.integers(0, 2**31))
-def test_the_released_evaluation_is_followed_step_by_step(
-    captions: int, images: int, people: int, seed: int
-) -> None:
+def test_the_released_evaluation_is_followed_step_by_step(captions: int, images: int, people: int, seed: int) -> None:
     random = np.random.default_rng(seed)
     image_ids = random.integers(0, people, images)
     rows = np.sort(random.integers(0, images, captions))
