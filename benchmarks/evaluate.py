@@ -1,107 +1,173 @@
-"""How fast the ranking is: beside the bare matrix product, and beside sorting the whole gallery.
+"""How fast a gallery is ranked: the bare matrix product, a full argsort, and ours, on random unit vectors.
 
-    python benchmarks/evaluate.py --size both
+    python benchmarks/evaluate.py
+    python benchmarks/evaluate.py --size icfg --repeat 5
 
-Random unit vectors in the shapes of two benchmarks' test splits, float32: CUHK-PEDES (6,156 captions, 3,074 images)
-and ICFG-PEDES (19,848 and 19,848), 512 dimensions, 1,000 people. Each candidate runs in a process of its own, so that
-its peak memory is its own; `peak` is what it took above the vectors. Run it when nothing else does.
+Sizes and people are those of the test splits of CUHK-PEDES and ICFG-PEDES. The product fills one buffer, block
+after block, and throws it away: nothing that compares every query with every image takes less. The argsort is the
+common way to write an evaluation; on `icfg` it too goes by blocks of queries, for its indices alone would take
+3 GB at once. Peak memory is measured in a process of its own for each, above what it held with the features.
+CPU seconds are those of all threads: on a busy machine only they say something.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import resource
-import subprocess
-import sys
+import multiprocessing
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from tbps_cli.retrieval.metrics import rank_queries
+from tbps_cli.retrieval.metrics import RetrievalReport, rank_queries
 
-SIZES = {"cuhk": (6156, 3074), "icfg": (19848, 19848), "tiny": (300, 200)}
-DIMENSIONS, PEOPLE = 512, 1000
-BLOCK = 1 << 24  # similarities at a time, for every candidate
-
-
-def make(size: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    queries, images = (torch.randn(count, DIMENSIONS, generator=generator) for count in SIZES[size])
-    people = min(PEOPLE, len(images))
-    for matrix in (queries, images):
-        matrix /= matrix.norm(dim=1, keepdim=True)
-    return queries, torch.arange(len(queries)) % people, images, torch.arange(len(images)) % people
+PRODUCT_ELEMENTS = 1 << 24  # of the buffer that the bare product fills
+CHECKED_QUERIES = 2048  # in float64: in float32 two that nearly tie may change places with the size of the blocks
+TOLERANCE = 1e-9
+Sides = tuple[Tensor, Tensor, Tensor, Tensor]  # queries, their people, gallery, its people
 
 
-def multiply(queries: torch.Tensor, query_ids: torch.Tensor, images: torch.Tensor, image_ids: torch.Tensor) -> float:
-    """The bare matrix product, into one buffer, block by block."""
-    rows = BLOCK // len(images)
-    buffer = torch.empty(min(rows, len(queries)), len(images))
-    for part in queries.split(rows):
-        torch.mm(part, images.T, out=buffer[: len(part)])
-    return 0.0
+@dataclass(frozen=True)
+class Size:
+    """Of a problem, and how many queries are sorted at once where everything is."""
+
+    queries: int
+    gallery: int
+    people: int
+    argsort_rows: int
+    dimension: int = 512
 
 
-def sort_all(queries: torch.Tensor, query_ids: torch.Tensor, images: torch.Tensor, image_ids: torch.Tensor) -> float:
-    """mAP as it is usually written: argsort, gather, cumulative sum. In blocks, or it would take 15 GB."""
-    total = 0.0
-    place = torch.arange(1, len(images) + 1)
-    rows = BLOCK // len(images)
-    for part, ids in zip(queries.split(rows), query_ids.split(rows), strict=True):
-        order = (part @ images.T).argsort(dim=1, descending=True)
-        is_relevant = image_ids[order] == ids[:, None]
-        precision = is_relevant.cumsum(dim=1) / place
-        total += float(((precision * is_relevant).sum(dim=1) / is_relevant.sum(dim=1)).double().sum())
-    return total / len(queries)
-
-
-def count(queries: torch.Tensor, query_ids: torch.Tensor, images: torch.Tensor, image_ids: torch.Tensor) -> float:
-    """Ours."""
-    return rank_queries(queries, query_ids, images, image_ids, block_elements=BLOCK).mean_ap
-
-
-CANDIDATES = {"matrix product": multiply, "argsort": sort_all, "tbps": count}
-
-
-def measure(candidate: str, size: str, repeat: int) -> dict[str, float]:
-    """Fastest of some runs, after one on few queries that loads what is loaded once."""
-    queries, query_ids, images, image_ids = make(size)
-    CANDIDATES[candidate](queries[:50], query_ids[:50], images, image_ids)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    seconds, value = [], 0.0
-    for _ in range(repeat):
-        start = time.perf_counter()
-        value = CANDIDATES[candidate](queries, query_ids, images, image_ids)
-        seconds.append(time.perf_counter() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    return {"seconds": min(seconds), "value": value, "megabytes": peak / 1024}
+SIZES = {
+    "tiny": Size(300, 200, 50, argsort_rows=300),
+    "cuhk": Size(6156, 3074, 1000, argsort_rows=6156),
+    "icfg": Size(19848, 19848, 1000, argsort_rows=1024),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", choices=[*SIZES, "both"], default="both")
-    parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--only", choices=list(CANDIDATES), help=argparse.SUPPRESS)  # a child's task
+    parser.add_argument("--size", choices=[*SIZES, "both"], default="both", help="both: cuhk and icfg")
+    parser.add_argument("--repeat", type=int, default=3, help="the fastest of so many counts")
     arguments = parser.parse_args()
-    if arguments.only:
-        print(json.dumps(measure(arguments.only, arguments.size, arguments.repeat)))
-        return
-    for size in ("cuhk", "icfg") if arguments.size == "both" else (arguments.size,):
-        found = {}
-        for candidate in CANDIDATES:
-            child = [sys.executable, __file__, "--size", size, "--repeat", str(arguments.repeat), "--only", candidate]
-            found[candidate] = json.loads(subprocess.run(child, check=True, capture_output=True, text=True).stdout)
-        queries, images = SIZES[size]
-        print(f"{size}: {queries:,} queries × {images:,} images × {DIMENSIONS}, {torch.get_num_threads()} threads")
-        for candidate, figures in found.items():
-            ratio = figures["seconds"] / found["matrix product"]["seconds"]
-            print(
-                f"  {candidate:<15} {figures['seconds']:8.3f} s  {ratio:5.2f} × product  "
-                f"peak {figures['megabytes']:5.0f} MB"
-            )
-        print(f"  tbps is {found['argsort']['seconds'] / found['tbps']['seconds']:.1f} times as fast as argsort")
-        assert abs(found["argsort"]["value"] - found["tbps"]["value"]) < 1e-5, "they disagree"
+
+    for name in ("cuhk", "icfg") if arguments.size == "both" else (arguments.size,):
+        compare(name, arguments.repeat)
+
+
+def compare(name: str, repeat: int) -> None:
+    size = SIZES[name]
+    sides = draw_sides(size)
+    print(
+        f"{name}: {size.queries:,} queries × {size.gallery:,} images × {size.dimension}, "
+        f"{size.people:,} people, {torch.get_num_threads()} thread(s)"
+    )
+    product = measure(partial(multiply, sides), repeat)
+    print(f"  matrix product {describe(*product)}")
+    for label, method in METHODS.items():
+        taken = measure(partial(method, sides, size), repeat)
+        ratio = " ".join(f"{ours / bare:5.2f} ×" for ours, bare in zip(taken, product, strict=True))
+        print(f"  {label:<14} {describe(*taken)}  {ratio} the product  {peak_memory(name, label)}")
+    print(f"  in float64, metrics of {check(sides, size):,} queries agree within {TOLERANCE:.0e}")
+
+
+def check(sides: Sides, size: Size) -> int:
+    """Compare the metrics of the first queries; return how many those are."""
+    queries, query_ids, gallery, gallery_ids = sides
+    some = queries[:CHECKED_QUERIES].double(), query_ids[:CHECKED_QUERIES], gallery.double(), gallery_ids
+    expected, report = (method(some, size).as_dict() for method in METHODS.values())
+    if any(abs(report[field] - expected[field]) > TOLERANCE for field in expected):
+        raise SystemExit(f"  they disagree: {report} is not {expected}")
+    return int(report["queries"])
+
+
+def draw_sides(size: Size) -> Sides:
+    """Draw features; everybody has an image, and each image about equally many of the queries."""
+    generator = torch.Generator().manual_seed(0)
+    more = torch.randint(size.people, (size.gallery - size.people,), generator=generator)
+    gallery_ids = torch.cat([torch.arange(size.people), more])
+    query_ids = gallery_ids[torch.arange(size.queries) * size.gallery // size.queries]
+    return draw_rows(size.queries, size, generator), query_ids, draw_rows(size.gallery, size, generator), gallery_ids
+
+
+def draw_rows(count: int, size: Size, generator: torch.Generator) -> Tensor:
+    rows = torch.randn(count, size.dimension, generator=generator)
+    return rows.div_(rows.norm(dim=1, keepdim=True))
+
+
+def multiply(sides: Sides) -> None:
+    queries, _, gallery, _ = sides
+    block = min(len(queries), max(1, PRODUCT_ELEMENTS // len(gallery)))
+    buffer = torch.empty(block, len(gallery))
+    for part in queries.split(block):
+        torch.mm(part, gallery.T, out=buffer[: len(part)])
+
+
+def rank_by_argsort(sides: Sides, size: Size) -> RetrievalReport:
+    queries, query_ids, gallery, gallery_ids = sides
+    rank = torch.arange(1, len(gallery) + 1, dtype=queries.dtype)
+    measures = []
+    for part, ids in zip(queries.split(size.argsort_rows), query_ids.split(size.argsort_rows), strict=True):
+        order = (part @ gallery.T).argsort(dim=1, descending=True)
+        is_right = gallery_ids[order] == ids[:, None]  # (b, N)
+        found = is_right.cumsum(dim=1)
+        relevant = found[:, -1]
+        precision = (found / rank * is_right).sum(dim=1) / relevant
+        last = (is_right * rank).amax(dim=1)
+        hits = [is_right[:, :k].any(dim=1) for k in (1, 5, 10)]
+        measures.append(torch.stack([*hits, precision, relevant / last]).double())
+    rank_1, rank_5, rank_10, mean_ap, mean_inp = torch.cat(measures, dim=1).mean(dim=1).tolist()
+    return RetrievalReport(rank_1, rank_5, rank_10, mean_ap, mean_inp, len(queries), len(gallery))
+
+
+def rank(sides: Sides, size: Size) -> RetrievalReport:
+    return rank_queries(*sides)
+
+
+METHODS: dict[str, Callable[[Sides, Size], RetrievalReport]] = {"full argsort": rank_by_argsort, "tbps": rank}
+
+
+def measure(work: Callable[[], object], repeat: int) -> tuple[float, float]:
+    """Wall and CPU seconds of the fastest of `repeat` runs, each by itself."""
+
+    def runs() -> Iterator[tuple[float, float]]:
+        for _ in range(repeat):
+            wall, cpu = time.perf_counter(), time.process_time()
+            work()
+            yield time.perf_counter() - wall, time.process_time() - cpu
+
+    walls, cpus = zip(*runs(), strict=True)
+    return min(walls), min(cpus)
+
+
+def describe(wall: float, cpu: float) -> str:
+    return f"{wall:7.2f} s {cpu:7.2f} CPU s"
+
+
+def peak_memory(name: str, label: str) -> str:
+    """What ranking takes beside the features, in a new process: this one has had its peak."""
+    if not Path("/proc/self/status").exists():
+        return "(peak memory is measured on Linux only)"
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return f"peak {pool.apply(added_megabytes, (name, label)):.0f} MB above the features"
+
+
+def added_megabytes(name: str, label: str) -> float:
+    METHODS[label](draw_sides(SIZES["tiny"]), SIZES["tiny"])  # loads the libraries' code and threads
+    sides = draw_sides(SIZES[name])
+    before = kilobytes("VmRSS")
+    METHODS[label](sides, SIZES[name])
+    return (kilobytes("VmHWM") - before) / 1024
+
+
+def kilobytes(field: str) -> int:
+    """A line of /proc/self/status: VmRSS is now, VmHWM its highest so far."""
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(lines[field].split()[0])
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 All queries of a person are drawn together, for they stand or fall together: intervals over single queries
 would be too narrow. The gallery is held fixed.
+
+Letters: Q queries, P people who ask them, b draws of a block.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from torch import Tensor
 
 from tbps_cli.retrieval.metrics import QueryMetrics
 
-DRAWS_AT_ONCE = 1 << 23  # weights of people held in memory: 64 MB
+DRAWS_AT_ONCE = 1 << 22  # people held in memory, 32 MB; `bincount` and the product need little beside
 
 
 @dataclass(frozen=True)
@@ -31,33 +33,35 @@ def bootstrap_intervals(
     """Percentile intervals of rank-1, rank-5, rank-10, mAP and mINP, by the names of `RetrievalReport`'s fields.
 
     As many people as there are are drawn with replacement, `resamples` times; a metric of a draw is its mean over
-    the queries of the people drawn.
+    the queries of the people drawn. The same seed draws the same people, in whatever order the queries stand.
 
     Args:
         metrics: of Q queries.
         person_ids: (Q,) the person of each query.
         level: share of the draws inside of the interval.
 
-    Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 8 (clusters) and 13 (percentiles).
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13 (percentile interval).
     """
-    people, member = np.unique(person_ids.cpu().numpy(), return_inverse=True)
+    if person_ids.shape != metrics.first_ranks.shape:
+        raise ValueError(f"{tuple(person_ids.shape)} person ids of {len(metrics.first_ranks)} queries")
+    if resamples < 1 or not 0 < level < 1:
+        raise ValueError(f"at least one resample and a level between 0 and 1, not {resamples} and {level}")
+    people, members = np.unique(person_ids.cpu().numpy(), return_inverse=True)
     measures = metrics.measures()
-    # One column a metric, and a last one that counts queries: (P, metrics + 1)
-    columns = [*(values.numpy() for values in measures.values()), np.ones(len(member))]
-    sums = np.stack([np.bincount(member.ravel(), weights=column, minlength=len(people)) for column in columns], axis=1)
-    drawn = np.concatenate([weights @ sums for weights in _draw(len(people), resamples, seed)])  # (resamples, …)
-    values = drawn[:, :-1] / drawn[:, -1:]
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return {name: Interval(float(low[row]), float(high[row])) for row, name in enumerate(measures)}
+    # (P, metrics + 1): sums over the queries of a person, and last their number.
+    columns = [*(values.numpy() for values in measures.values()), np.ones(len(members))]
+    sums = np.stack([np.bincount(members, weights=column, minlength=len(people)) for column in columns], axis=1)
+    drawn = np.concatenate([times @ sums for times in _draw(len(people), resamples, seed)])  # (resamples, metrics + 1)
+    low, high = np.quantile(drawn[:, :-1] / drawn[:, -1:], [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return {name: Interval(float(low[column]), float(high[column])) for column, name in enumerate(measures)}
 
 
 def _draw(people: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each person is drawn, (b, P) float64, in blocks of draws."""
+    """How often each person is drawn: blocks (b, P) of `resamples` draws."""
     random = np.random.default_rng(seed)
     block = max(1, DRAWS_AT_ONCE // people)
     for start in range(0, resamples, block):
-        rows = min(block, resamples - start)
-        weights = np.empty((rows, people))
-        for row in range(rows):
-            weights[row] = np.bincount(random.integers(0, people, people), minlength=people)
-        yield weights
+        times = np.empty((min(block, resamples - start), people))
+        for draw in times:
+            draw[:] = np.bincount(random.integers(0, people, people), minlength=people)
+        yield times

@@ -1,4 +1,7 @@
-"""The evaluation of the released CTLG code, faults included: to compare with its figures, and with nothing else."""
+"""The evaluation of the released CTLG code, faults included: to compare with its figures, and with nothing else.
+
+Letters: M captions, N images, D dimensions, b queries of a block, R relevant rows of the query that has most.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
-from tbps_cli.retrieval.metrics import check_sides, find_relevant, rank_blocks
+from tbps_cli.errors import DataError
+from tbps_cli.retrieval.ranking import BLOCK_ELEMENTS, check_sides, find_relevant, rank_blocks
 
 
 @dataclass(frozen=True)
@@ -26,11 +30,10 @@ class ReleasedReport:
         return asdict(self)
 
 
-@torch.no_grad()
 def rank_as_released(
-    captions: Tensor, caption_ids: Tensor, images: Tensor, image_rows: Tensor, *, block_elements: int = 1 << 24
+    captions: Tensor, caption_ids: Tensor, images: Tensor, image_rows: Tensor, *, block_elements: int = BLOCK_ELEMENTS
 ) -> ReleasedReport:
-    """Rank as the released code does, on rows that hold an image with one caption each.
+    """Rank as the released code does, on rows that hold a caption and its image each.
 
     - The gallery is every second such row. With two captions an image that is each image once; with one, as in
       ICFG-PEDES, half of the images are missing, and with three some come twice.
@@ -40,27 +43,35 @@ def rank_as_released(
 
     Args:
         captions: (M, D) unit vectors, in the order of the annotations.
-        caption_ids: (M,) person ids.
-        images: (N, D) unit vectors.
+        caption_ids: (M,) person ids; nothing is relevant to a caption of an unknown person (-1).
+        images: (N, D) unit vectors of the same type.
         image_rows: (M,) the image that each caption was written for.
+        block_elements: similarities held in memory at a time.
 
     Raises:
-        DataError: there is no caption.
+        DataError: there is no caption; a row of the gallery does not know its image.
 
-    Source: function.py and test_model.py of the authors' code (HCPLab-SYSU/PersonSearch-CTLG).
+    Source: the evaluation in the code of Wu et al., TCSVT 2023, arXiv 2311.09084.
     Differs: ties. There an unstable sort leaves them to chance; here irrelevant rows come first.
     """
-    shown = image_rows.to(images.device)[::2]
-    gallery, gallery_ids = images[shown], caption_ids[::2]
+    if image_rows.shape != caption_ids.shape:
+        raise ValueError(f"{tuple(image_rows.shape)} image rows of {tuple(caption_ids.shape)} captions")
+    shown, gallery_ids = image_rows[::2].to(images.device), caption_ids[::2]
+    unknown = 2 * (shown < 0).nonzero().squeeze(1)
+    if len(unknown):
+        raise DataError(
+            f"{len(unknown)} of {len(shown)} captions that the released protocol puts into the gallery do not know "
+            f"their image: the first is row {unknown[0]}. Use the standard protocol, or embed the data set again."
+        )
+    gallery = images[shown]
     check_sides(captions, caption_ids, gallery, gallery_ids)
-    relevance = find_relevant(caption_ids.to(captions.device), gallery_ids.to(captions.device))
+    relevance = find_relevant(caption_ids.to(captions.device), gallery_ids)
     sums = torch.zeros(4, dtype=torch.float64, device=captions.device)
     for block in rank_blocks(captions, gallery, relevance, block_elements):
         ranks = block.ranks.double()  # (b, R)
         place = torch.arange(1, ranks.shape[1] + 1, device=ranks.device)  # (R,)
         before = torch.where(ranks > 1, (place - 1) / (ranks - 1).clamp(min=1), 1.0)
-        trapezoid = (place / ranks + before) / 2 * block.is_relevant
-        precision = trapezoid.sum(dim=1) / block.is_relevant.sum(dim=1)
+        precision = ((place / ranks + before) / 2 * block.is_relevant).sum(dim=1) / block.counts
         hits = [(block.ranks[:, 0] <= k).double() for k in (1, 5, 10)]
         sums += torch.stack([*hits, precision]).sum(dim=1)
     rank_1, rank_5, rank_10, mean_ap = (sums / len(captions)).tolist()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any, get_args
@@ -166,6 +167,9 @@ def test_a_missing_folder_is_named_and_its_images_are_not_listed_one_by_one(tmp_
     finding = finding_of(check("cuhk", *write_copy(tmp_path, "cuhk", break_="missing-folders")), "missing-folders")
     assert finding.examples == ("imgs/test_query/: 4 images",)
     assert "circulate" in finding.next_step
+    folder, published = write_copy(tmp_path / "none", "cuhk")
+    shutil.rmtree(folder / "imgs")
+    assert finding_of(check("cuhk", folder, published), "missing-folders").examples == ("imgs/: 22 images",)
     whole = finding_of(check("rstp", *write_copy(tmp_path, "rstp", break_="missing-folders")), "missing-folders")
     assert whole.examples == ("imgs/: 17 images",)
 
@@ -212,6 +216,18 @@ def test_a_bare_folder_of_images_is_a_gallery_and_no_more_is_said(tmp_path: Path
     assert [(finding.name, finding.severity) for finding in report.findings] == [("no-captions", "note")]
 
 
+def test_one_image_of_nobody_known_is_not_a_person_with_one_image(tmp_path: Path) -> None:
+    reading = Reading(tmp_path, [PersonRecord(tmp_path, "1.jpg", (), -1, None)], [])
+    report = check_dataset("x", tmp_path, reading, published=None, open_images=False, advance=lambda steps: None)
+    assert names_of(report) == {"no-captions", "missing-images"}
+
+
+def test_a_test_split_alone_needs_no_val_split(tmp_path: Path) -> None:
+    records = [PersonRecord(tmp_path, f"{number}.jpg", ("A man.",), 1, "test") for number in range(2)]
+    report = check_dataset("x", tmp_path, Reading(tmp_path, records, []), published=None, advance=lambda steps: None)
+    assert names_of(report) == {"missing-images"}
+
+
 def test_no_records_at_all_are_a_report_too(tmp_path: Path) -> None:
     reading = Reading(tmp_path / "x.json", [], ["record 0: 'id' is null"])
     report = check_dataset("cuhk", tmp_path, reading, published=PUBLISHED["cuhk"], advance=lambda steps: None)
@@ -254,6 +270,9 @@ def test_any_records_are_counted_as_a_loop_counts_them(
         assert figures.images == len(mine)
         assert figures.captions == sum(len(record.captions) for record in mine)
         assert figures.people == len({record.person_id for record in mine} - {-1})
+        assert figures.split != "all" or any(record.split is None for record in records) or published or not records
+    if any(record.split is None for record in records):
+        assert report.splits[-1].split == "all"
     in_two = {
         one.person_id for one in records for two in records
         if one.person_id == two.person_id != -1 and None not in (one.split, two.split) and one.split != two.split

@@ -72,6 +72,12 @@ def test_shared_captions_are_counted_by_split_and_beside_the_published() -> None
     assert finding.examples == ("test, 2 times: a man in a t shirt",)
 
 
+def test_a_letter_with_its_accent_is_one_character_however_it_is_written() -> None:
+    rows = [(1, "test", ("caf\u00e9s",)), (2, "test", ("Cafe\u0301s.",)), (3, "test", ("cafe s",))]
+    (finding,) = find_shared_captions(copy_of(rows))
+    assert finding.count == 2
+
+
 @pytest.mark.parametrize(
     ("caption", "tokens"),
     [
@@ -105,6 +111,7 @@ def test_the_longest_captions_are_shown_first_and_said_to_be_a_lower_bound() -> 
     assert finding.examples[0] == "19.jpg: 89 words and punctuation marks"
     assert "lower bound" in finding.next_step
     assert not list(find_long_captions(copy_of(rows), 91))
+    assert not list(find_long_captions(copy_of([(1, "train", ("' " * 200,))]), 77))
 
 
 def test_images_without_captions_are_a_warning_beside_others_that_have_some() -> None:
