@@ -20,7 +20,7 @@ setup(
     # The recipes lie beside the package in a checkout, and inside of it once installed.
     packages=[*find_packages(include=["tbps_cli", "tbps_cli.*"]), "tbps_cli.recipes"],
     package_dir={"tbps_cli.recipes": "recipes"},
-    package_data={"tbps_cli": ["report/*.css"], "tbps_cli.recipes": ["*.yaml", "**/*.yaml"]},
+    package_data={"tbps_cli": ["report/*.css", "proximity/lexicon/*.txt"], "tbps_cli.recipes": ["*.yaml", "**/*.yaml"]},
     entry_points={"console_scripts": ["tbps = tbps_cli.cli.main:tbps"]},
     install_requires=[
         "torch>=2.4",

@@ -157,6 +157,17 @@ def open_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(folder, digests)
 
 
+def open_checkpoints(path: Path) -> list[Checkpoint]:
+    """Open the best and the last checkpoint of a run folder; of any other folder the one that it is.
+
+    Raises CheckpointError.
+    """
+    both = [path / name for name in ("best", "last")]
+    if all((folder / MANIFEST).is_file() for folder in both):
+        return [open_checkpoint(folder) for folder in both]
+    return [open_checkpoint(path)]
+
+
 def restore_checkpoint(folder: Path) -> None:
     """Put back a checkpoint whose replacement was killed between its two renames.
 

@@ -40,7 +40,7 @@ def command(fast: bool, out: Path | None, seed: int, device: str, as_json: bool)
     if as_json:
         show.print_json(result.as_dict())
         return
-    show.print_evaluation(result.evaluation)
+    show.print_evaluations([result.evaluation])
     short = result.short_queries
     click.echo(
         f"\n{short.queries} short queries: {show.percent(short.share)} of what they ask for is true of the first "

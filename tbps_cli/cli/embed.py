@@ -13,7 +13,7 @@ from tbps_cli.cli import options
 @click.option("--checkpoint", required=True, type=click.Path(path_type=Path), help="Run or checkpoint folder.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="HDF5 file to write.")
 @click.option("--images", type=click.Path(path_type=Path), help="Folder of images, searched recursively.")
-@click.option("--dataset", help="cuhk, toy, toy-small or toy-tiny: images and captions of a split.")
+@options.dataset(help="Images and captions of a split:")
 @options.split
 @click.option("--skip-unreadable", is_flag=True, help="Leave unreadable images of a folder out, and name them.")
 @options.root

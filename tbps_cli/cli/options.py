@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 device = click.option(
     "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps; auto prefers a GPU."
@@ -16,6 +20,14 @@ root = click.option(
 )
 overwrite = click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+DATASETS = "cuhk, icfg, rstp, ufine, toy, toy-small, toy-tiny, or a .jsonl or .csv file of your own."
+
+
+def dataset(*, help: str, multiple: bool = False) -> Callable[[F], F]:
+    """The option of every command that reads a data set; what may be named is said in one place."""
+    return click.option("--dataset", multiple=multiple, help=f"{help} {DATASETS}")
+
+
 split = click.option("--split", type=click.Choice(["train", "val", "test"]), help="Of the data set.  [default: test]")
 workers = click.option(
     "--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that decode images."

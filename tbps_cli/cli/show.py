@@ -49,14 +49,9 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
-def print_table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str | None = None, right: Sequence[int] = ()
-) -> None:
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:
     """A table on stdout; the columns numbered in `right` are aligned to the right."""
     table = Table(
-        title=title and _plain(title),
-        title_justify="left",
-        title_style="bold",
         header_style="bold",
         box=None,
         pad_edge=False,
@@ -97,19 +92,29 @@ def print_hits(hits: Sequence[Hit]) -> None:
     print_table(columns, rows, right=(0, 1))
 
 
-def print_evaluation(evaluation: Evaluation) -> None:
-    """Metrics as rows of directions, the oracle's below."""
-    metrics = {"rank-1": "rank_1", "rank-5": "rank_5", "rank-10": "rank_10", "mAP": "mean_ap", "mINP": "mean_inp"}
-    directions = {"text → image": evaluation.text_to_image, "image → text": evaluation.image_to_text}
-    rows = [
-        [name, *[percent(getattr(report, field, None)) for field in metrics.values()]]
-        for name, report in {**directions, "oracle": evaluation.oracle}.items()
-        if report is not None
-    ]
-    counts = evaluation.text_to_image
-    print_table(
-        ["", *metrics],
-        rows,
-        title=f"{evaluation.dataset} {evaluation.split}: {counts.queries:,} queries, {counts.gallery:,} images",
-        right=range(1, 6),
-    )
+METRICS = {"rank-1": "rank_1", "rank-5": "rank_5", "rank-10": "rank_10", "mAP": "mean_ap", "mINP": "mean_inp"}
+
+
+def print_evaluations(evaluations: Sequence[Evaluation]) -> None:
+    """Metrics as rows: each direction, its interval, and what it may be compared with."""
+    rows = []
+    for evaluation in evaluations:
+        named = {
+            evaluation.title: evaluation.text_to_image,
+            "  image → text": evaluation.image_to_text,
+            "  as released": evaluation.released,
+            "  oracle": evaluation.oracle,
+        }
+        for label, report in named.items():
+            if report is None:
+                continue
+            counts = [
+                f"{getattr(report, field):,}" if hasattr(report, field) else "" for field in ("queries", "gallery")
+            ]
+            rows.append([label, *[percent(getattr(report, field, None)) for field in METRICS.values()], *counts])
+            if report is evaluation.text_to_image:
+                spans = [evaluation.intervals[field] for field in METRICS.values()]
+                rows.append(
+                    ["  95 % interval", *[f"{100 * span.low:.1f}–{100 * span.high:.1f}" for span in spans], "", ""]
+                )
+    print_table(["", *METRICS, "queries", "gallery"], rows, right=range(1, 8))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,13 +45,30 @@ def read_annotations(dataset: str, folder: Path) -> Reading:
     """
     layout = find_layout(dataset)
     path = _find_annotations(layout, folder)
+    with _collecting_no_garbage():
+        return _read(path, layout, folder / layout.images)
+
+
+@contextmanager
+def _collecting_no_garbage() -> Iterator[None]:
+    """Parsing makes millions of objects and not one cycle; looking for some takes longer than the parsing."""
+    was_collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_collecting:
+            gc.enable()
+
+
+def _read(path: Path, layout: Layout, images: Path) -> Reading:
     content = read_json(path)
     rows = list(content.values()) if isinstance(content, dict) and layout.id_splits else content
     if not isinstance(rows, list):
         raise DataError(f"{path}: expected a list of records, found {kind_of(content)}. Fetch the file again.")
     if layout.id_splits is None and rows and not any(isinstance(row, dict) and "split" in row for row in rows):
         raise DataError(f"{path}: {_explain_no_split(layout, rows)}")
-    images, records, problems = folder / layout.images, [], []
+    records, problems = [], []
     for number, row in enumerate(rows):
         try:
             records.append(_read_record(row, images, layout))
@@ -172,4 +191,3 @@ def is_safe_name(name: str) -> bool:
 def kind_of(value: Any) -> str:
     """What was found, for a message."""
     return "null" if value is None else f"{type(value).__name__} {str(value)[:60]!r}"
-

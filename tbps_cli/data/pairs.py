@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from tbps_cli.data.batch import PairBatch
 from tbps_cli.data.images import PixelBatch, PixelReader, Unreadable
 from tbps_cli.data.records import PersonRecord, flatten_captions
-from tbps_cli.data.sampler import PersonSampler, derive_seed
+from tbps_cli.data.sampler import Sampler, derive_seed
 from tbps_cli.data.transforms import ImageTransform
 from tbps_cli.errors import DataError
 
@@ -55,7 +55,7 @@ class PairLoader:
         images: Dataset[Tensor | Unreadable],
         transform: ImageTransform,
         tokenize: Tokenize,
-        sampler: PersonSampler,
+        sampler: Sampler,
         *,
         seed: int,
         workers: int = 0,

@@ -39,7 +39,9 @@ class Source:
             return read_annotations(self.name, self.folder)
         if Path(self.name).is_dir():
             names = find_images(self.folder)
-            return Reading(self.folder, [PersonRecord(self.folder, name, (), UNKNOWN_PERSON, None) for name in names], [])
+            return Reading(
+                self.folder, [PersonRecord(self.folder, name, (), UNKNOWN_PERSON, None) for name in names], []
+            )
         return tables.read_table(Path(self.name), self.folder)
 
 

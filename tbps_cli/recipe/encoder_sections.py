@@ -82,6 +82,7 @@ class ClipTextEncoderSection(Section):
     model: Source = Field(description="an open_clip model, such as ViT-B-16")
     context_length: Size | None = Field(None, description="tokens; absent: what the model was trained with")
     stem_blocks: Seam = Field(1, description=STEM)
+    vocabulary: Source | None = Field(None, description="a folder with tokenizer.json, where open_clip ships none")
     weights: Source | None = Field(None, description=f"an open_clip tag such as openai, {WEIGHTS}")
 
 

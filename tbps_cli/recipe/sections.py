@@ -130,7 +130,9 @@ class TrainingSection(Section):
     compile: bool = Field(False, description="have torch.compile make the encoders faster")
     clip_norm: Positive | None = Field(None, description="largest norm of the gradient")
     ema: Decay = Field(0.0, description="decay of the averaged weights; 0: none")
-    validate_every: Count = Field(1, description="epochs from one look at val to the next; the last is always looked at")
+    validate_every: Count = Field(
+        1, description="epochs from one look at val to the next; the last is always looked at"
+    )
     save_every: Count | None = Field(None, description="batches after which last/ is saved within an epoch")
     tensorboard: bool = Field(False, description="also write curves for TensorBoard")
 

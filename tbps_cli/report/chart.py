@@ -1,7 +1,6 @@
 """Two small charts as inline SVG: a learning curve, and one bar beside its bound.
 
-Knows no HTML page and no file: numbers come in, and a string goes out. Colours are CSS
-variables with light fallbacks, so that a page in dark mode can exchange them.
+Knows no HTML page and no file: numbers come in, and a string goes out.
 """
 
 from __future__ import annotations
@@ -9,9 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import pairwise
 
+from tbps_cli.report.svg import COLOURS, INK, frame, grid_line, percent_ticks, words
 from tbps_cli.report.text import clean, percent_text, shorten
 
 # Units of the view box; the page scales it.
@@ -19,10 +18,7 @@ WIDTH, HEIGHT = 520, 270
 LEFT, RIGHT, TOP, BOTTOM = 54, 62, 34, 40
 LEAST_GAP = 17  # between two labels at the ends of their lines
 
-_COLOURS = ("var(--series-1, #1f6f78)", "var(--series-2, #b4621f)", "var(--series-3, #76509a)")
 _DASHES = ("none", "7 4", "2 4")  # so that the lines differ without colour too
-_MUTED = "fill:var(--muted, #6d6c68)"
-_STEPS = (0.01, 0.02, 0.05, 0.1, 0.2)
 
 
 @dataclass(frozen=True)
@@ -47,10 +43,10 @@ def line_chart(points: Sequence[CurvePoint], *, title: str) -> str:
     lines = _lines(points)
     if not lines:
         return ""
-    assert len(lines) <= len(_COLOURS), f"{len(lines)} lines; a chart shows {len(_COLOURS)}"
+    assert len(lines) <= len(COLOURS), f"{len(lines)} lines; a chart shows {len(COLOURS)}"
     epochs = [epoch for line in lines.values() for epoch, _ in line]
     first, last = min(epochs), max(epochs)
-    top, ticks = _percent_ticks(max(value for line in lines.values() for _, value in line))
+    top, ticks = percent_ticks(max(value for line in lines.values() for _, value in line))
 
     def across(epoch: int) -> float:
         share = (epoch - first) / (last - first) if last > first else 0.5
@@ -59,9 +55,9 @@ def line_chart(points: Sequence[CurvePoint], *, title: str) -> str:
     def down(value: float) -> float:
         return TOP + (1 - min(max(value, 0.0), top) / top) * (HEIGHT - TOP - BOTTOM)
 
-    parts = [_grid_line(down(tick), f"{100 * tick:.3g}\u00a0%") for tick in ticks]
-    parts += [_text(across(epoch), HEIGHT - BOTTOM + 18, str(epoch)) for epoch in _epoch_ticks(first, last)]
-    parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 5, "epoch"))
+    parts = [grid_line(LEFT, WIDTH - RIGHT, down(tick), f"{100 * tick:.3g}\u00a0%") for tick in ticks]
+    parts += [words(across(epoch), HEIGHT - BOTTOM + 18, str(epoch)) for epoch in _epoch_ticks(first, last)]
+    parts.append(words((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 5, "epoch"))
     legend_at = float(LEFT)
     ends = _spread([down(line[-1][1]) for line in lines.values()])
     for place, (name, line) in enumerate(lines.items()):
@@ -69,19 +65,22 @@ def line_chart(points: Sequence[CurvePoint], *, title: str) -> str:
         label = shorten(clean(name), 16)
         parts += [
             _polyline(dots, place),
-            f'<circle cx="{dots[-1][0]:.1f}" cy="{dots[-1][1]:.1f}" r="3.5" style="fill:{_COLOURS[place]}"/>',
-            _text(dots[-1][0] + 8, ends[place] + 4, percent_text(line[-1][1]), "start", _COLOURS[place]),
+            f'<circle cx="{dots[-1][0]:.1f}" cy="{dots[-1][1]:.1f}" r="3.5" style="fill:{COLOURS[place]}"/>',
+            words(dots[-1][0] + 8, ends[place] + 4, percent_text(line[-1][1]), "start", COLOURS[place]),
             _polyline([(legend_at, 12), (legend_at + 22, 12)], place),
-            _text(legend_at + 28, 16, label, "start"),
+            words(legend_at + 28, 16, label, "start"),
         ]
         legend_at += 28 + 7.5 * len(label) + 18
     said = "; ".join(f"{name} {percent_text(line[-1][1])}" for name, line in lines.items())
     said = f"{title}, epoch {first} to {last}. At the end: {said}."
-    return _svg("chart", said, WIDTH, HEIGHT, "".join(parts))
+    return frame("chart", said, WIDTH, HEIGHT, "".join(parts))
 
 
-def comparison_bar(metric: ShownMetric) -> str:
-    """Return one horizontal bar from 0 to 100 per cent: the bound pale and with a tick, the value upon it."""
+def comparison_bar(metric: ShownMetric, interval: tuple[float, float] | None = None) -> str:
+    """Return one horizontal bar from 0 to 100 per cent: the bound pale and with a tick, the value upon it.
+
+    An interval (fractions) is drawn as a whisker over the end of the bar.
+    """
     parts = ['<rect width="200" height="12" rx="6" style="fill:var(--track, #eceae4)"/>']
     said = f"{metric.name}: {percent_text(metric.value)}"
     tick = ""
@@ -89,10 +88,13 @@ def comparison_bar(metric: ShownMetric) -> str:
         said += f" of at most {percent_text(metric.bound)}"
         parts.append(_bar(metric.bound, "var(--bound, #c5dcdc)"))
         at = min(max(200 * _clamp(metric.bound) - 1, 0), 198)
-        tick = f'<rect x="{at:.1f}" y="-2" width="2" height="16" style="fill:var(--ink, #22252b)"/>'
+        tick = f'<rect x="{at:.1f}" y="-2" width="2" height="16" style="fill:{INK}"/>'
     if math.isfinite(metric.value):
         parts.append(_bar(metric.value, "var(--series-1, #1f6f78)"))
-    return _svg("bar", said, 200, 12, "".join(parts) + tick)
+    if interval is not None and all(map(math.isfinite, interval)):
+        said += f", 95\u00a0% interval {percent_text(interval[0])} to {percent_text(interval[1])}"
+        tick += _whisker(*interval)
+    return frame("bar", said, 200, 12, "".join(parts) + tick)
 
 
 def _lines(points: Sequence[CurvePoint]) -> dict[str, list[tuple[int, float]]]:
@@ -103,14 +105,6 @@ def _lines(points: Sequence[CurvePoint]) -> dict[str, list[tuple[int, float]]]:
             if math.isfinite(value):
                 lines.setdefault(name, []).append((point.epoch, value))
     return lines
-
-
-def _percent_ticks(highest: float) -> tuple[float, list[float]]:
-    """Return the top of the axis and its ticks, five or fewer steps of a round size above zero."""
-    highest = min(max(highest, 0.01), 1.0)
-    step = next(step for step in _STEPS if highest <= 5 * step + 1e-9)
-    count = math.ceil(highest / step - 1e-9)
-    return count * step, [place * step for place in range(count + 1)]
 
 
 def _epoch_ticks(first: int, last: int) -> list[int]:
@@ -133,33 +127,25 @@ def _spread(heights: Sequence[float]) -> list[float]:
     return [height - overhang for height in moved]
 
 
-def _grid_line(height: float, label: str) -> str:
-    line = f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{height:.1f}" y2="{height:.1f}" '
-    return line + 'style="stroke:var(--rule, #e0ddd6)"/>' + _text(LEFT - 8, height + 4, label, "end")
-
-
 def _polyline(dots: Sequence[tuple[float, float]], place: int) -> str:
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in dots)
-    style = f"fill:none;stroke:{_COLOURS[place]};stroke-width:2.2;stroke-dasharray:{_DASHES[place]}"
+    style = f"fill:none;stroke:{COLOURS[place]};stroke-width:2.2;stroke-dasharray:{_DASHES[place]}"
     return f'<polyline points="{path}" style="{style};stroke-linejoin:round"/>'
-
-
-def _text(x: float, y: float, text: str, anchor: str = "middle", colour: str = "") -> str:
-    style = f"fill:{colour}" if colour else _MUTED
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" style="{style}">{escape(text)}</text>'
 
 
 def _bar(fraction: float, colour: str) -> str:
     return f'<rect width="{200 * _clamp(fraction):.1f}" height="12" rx="6" style="fill:{colour}"/>'
 
 
+def _whisker(low: float, high: float) -> str:
+    """A line from the low to the high end, on a halo, so that it stands out from bar and ground alike."""
+    left, right = 200 * _clamp(low), 200 * _clamp(high)
+    path = f"M{left:.1f} 3.5v5M{left:.1f} 6H{right:.1f}M{right:.1f} 3.5v5"
+    return (
+        f'<path d="{path}" style="stroke:var(--card, #fff);stroke-width:2.8;stroke-linecap:round"/>'
+        f'<path d="{path}" style="stroke:{INK};stroke-width:1.2;stroke-linecap:round"/>'
+    )
+
+
 def _clamp(fraction: float) -> float:
     return min(max(fraction, 0.0), 1.0)
-
-
-def _svg(kind: str, label: str, width: int, height: int, content: str) -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="{kind}" viewBox="0 0 {width} {height}" '
-        f'role="img" aria-label="{escape(clean(label))}" font-family="system-ui, sans-serif" font-size="13">'
-        f"{content}</svg>"
-    )

@@ -52,6 +52,7 @@ class ShownHit:
     score: float  # cosine
     name: str
     image: Path | None  # None where the gallery knows no file
+    is_right: bool | None = None  # whether it shows the person asked for; pages mark it, None is not marked
 
 
 def write_sheet(query: str, hits: Sequence[ShownHit], out: Path, *, columns: int = 5, overwrite: bool = False) -> Path:
@@ -90,15 +91,15 @@ def draw_sheet(query: str, hits: Sequence[ShownHit], *, columns: int = 5) -> Ima
     return sheet
 
 
-def read_or_explain(hit: ShownHit) -> Image.Image | str:
-    """Return the image of a hit, or the few words that say why there is none."""
-    if hit.image is None:
+def read_or_explain(path: Path | None) -> Image.Image | str:
+    """Return the image at `path`, or the few words that say why there is none."""
+    if path is None:
         return "no image"
     # os.path.exists, unlike Path.exists, is False for a path that cannot even be asked about.
-    if not os.path.exists(hit.image):
+    if not os.path.exists(path):
         return "image missing"
     try:
-        return read_image(hit.image, smallest=DECODED)
+        return read_image(path, smallest=DECODED)
     except DataError:
         return "image unreadable"
 
@@ -131,7 +132,7 @@ def wrap(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
 def _draw_hit(sheet: Image.Image, draw: ImageDraw.ImageDraw, hit: ShownHit, corner: tuple[int, int]) -> None:
     left, top = corner
     draw.rectangle((left, top, left + CELL[0] - 1, top + CELL[1] - 1), fill=CELL_GROUND)
-    image = read_or_explain(hit)
+    image = read_or_explain(hit.image)
     if isinstance(image, str):
         middle = (left + CELL[0] // 2, top + CELL[1] // 2)
         draw.text(middle, image, font=_font(14), fill=MUTED, anchor="mm")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -39,16 +38,16 @@ def build_dual(recipe: Recipe, tokenizer: Tokenizer, *, image: bool = True, text
 
 
 def load_pretrained(recipe: Recipe, dual: DualEncoder) -> list[str]:
-    """Load the weights that the recipe starts from, and say where they came from. Raises CheckpointError."""
-    said = []
+    """Load the weights that the recipe starts from, and name the halves that have some. Raises CheckpointError."""
+    loaded = []
     cache: dict[str, dict[str, Tensor]] = {}
     for half in HALVES:
         section = getattr(recipe, half)
         source = getattr(section, "weights", None)
         if source is not None:
-            getattr(dual, half).load_pretrained(_read_half(half, section, source, cache))
-            said.append(f"{half} starts from {source}")
-    return said
+            getattr(dual, half).load_pretrained(_read_half(half, section, source, cache), source)
+            loaded.append(half)
+    return loaded
 
 
 def build_tokenizer(recipe: Recipe, captions: Iterable[str]) -> Tokenizer:
@@ -61,7 +60,7 @@ def build_tokenizer(recipe: Recipe, captions: Iterable[str]) -> Tokenizer:
     if section.kind == "clip":
         from tbps_cli.encoders.clip_tokenizer import ClipTokenizer
 
-        return ClipTokenizer(section.model, section.context_length)
+        return ClipTokenizer(section.model, section.context_length, source=section.vocabulary)
     return WordTokenizer.from_captions(captions, section.context_length)
 
 
@@ -71,17 +70,17 @@ def read_tokenizer(recipe: Recipe, text: str) -> Tokenizer:
     if section.kind == "bert":
         from tbps_cli.encoders.wordpiece import WordPieceTokenizer
 
-        return WordPieceTokenizer(text.splitlines(), section.context_length)
+        return WordPieceTokenizer.from_text(text, section.context_length)
     if section.kind == "clip":
         from tbps_cli.encoders.clip_tokenizer import ClipTokenizer
 
         return ClipTokenizer.from_text(text, section.context_length)
-    return WordTokenizer(text.splitlines(), section.context_length)
+    return WordTokenizer.from_text(text, section.context_length)
 
 
 def _build_image_encoder(recipe: Recipe) -> Encoder:
     section, images = recipe.image_encoder, recipe.images
-    size = {"image_height": images.height, "image_width": images.width}
+    size: dict[str, Any] = {"image_height": images.height, "image_width": images.width}
     keywords = section.model_dump(exclude={"kind", "weights"})
     if section.kind == "vit":
         from tbps_cli.encoders.vit import VitImageEncoder
@@ -117,7 +116,6 @@ def _read_half(half: str, section: Any, source: str, cache: dict[str, dict[str, 
     from tbps_cli.encoders.clip import find_clip_weights, split_clip_weights
 
     if source not in cache:
-        found = source if Path(source).exists() else find_clip_weights(section.model, source)
-        cache[source] = read_weights(found)
+        cache[source] = read_weights(find_clip_weights(section.model, source))
     image, text = split_clip_weights(cache[source], section.model)
     return image if half == "image_encoder" else text

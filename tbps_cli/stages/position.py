@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from tbps_cli.checkpoint import open_checkpoint, restore_checkpoint
-from tbps_cli.encoders.tokenizer import WordTokenizer
+from tbps_cli.encoders.tokenizer import Tokenizer
 from tbps_cli.errors import TrainingError
+from tbps_cli.stages.assemble import VOCABULARY
 from tbps_cli.training.distributed import Processes
 from tbps_cli.training.run import Run
 from tbps_cli.training.trainer import Trainer
 
-VOCABULARY, POSITION = "vocabulary.txt", "training.json"
+POSITION = "training.json"
 
 
 @dataclass
@@ -30,7 +31,7 @@ class Position:
     loss_sum: float = 0.0
 
 
-def take_up(run: Run, trainer: Trainer, tokenizer: WordTokenizer, processes: Processes) -> Position:
+def take_up(run: Run, trainer: Trainer, tokenizer: Tokenizer, processes: Processes) -> Position:
     """Load what `last/` holds into the trainer, if there is one; the first process puts the folder in order before.
 
     Raises TrainingError where `last/` does not belong to this training, or is not the same for all processes.
@@ -48,21 +49,16 @@ def take_up(run: Run, trainer: Trainer, tokenizer: WordTokenizer, processes: Pro
     return position
 
 
-def _read_last(run: Run, trainer: Trainer, tokenizer: WordTokenizer) -> Position:
+def _read_last(run: Run, trainer: Trainer, tokenizer: Tokenizer) -> Position:
     if not run.last.exists():
         if len(run.read_metrics()) > 1:
             raise TrainingError(f"{run.last}: is gone, and with it what a resume needs. Train anew with --overwrite.")
         return Position()
     checkpoint = open_checkpoint(run.last)
-    if checkpoint.read_text(VOCABULARY) != write_vocabulary(tokenizer):
+    if checkpoint.read_text(VOCABULARY) != tokenizer.serialise():
         raise TrainingError(
             f"{run.last}: the training captions are other ones now; their words differ from the vocabulary it was "
             "trained with. Give the same data to resume it, or train anew."
         )
     trainer.load_state(checkpoint.read_tensors("training"))
     return Position(**checkpoint.read_json(POSITION))
-
-
-def write_vocabulary(tokenizer: WordTokenizer) -> str:
-    """One word a line, the line number is the token id."""
-    return "\n".join(tokenizer.vocabulary) + "\n"

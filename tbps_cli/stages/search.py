@@ -75,13 +75,14 @@ def search_many(
         embedded = torch.cat([rows for _, rows in embed_captions(encoder.dual, encoder.tokenizer, queries)])
         hits = ExactGallery(images.blocks, images.count).search(embedded, k)
         names, person_ids = images.names, images.person_ids
+    folder = image_folder(info.dataset, Path(info.root))
     return [
         tuple(
             Hit(
                 rank=rank,
                 score=round(score, 6),
                 name=names[row],
-                image=_find_image(info, names[row]),
+                image=find_image(names[row], folder),
                 person_id=int(person_ids[row]) if person_ids[row] >= 0 else None,
             )
             for rank, (score, row) in enumerate(zip(scores, rows, strict=True), start=1)
@@ -111,7 +112,7 @@ def _load_asker(gallery: Path, info: FeatureInfo, checkpoint: Path | None, devic
     return encoder
 
 
-def _find_image(info: FeatureInfo, name: str) -> Path | None:
+def find_image(name: str, folder: Path) -> Path | None:
     """Where the image lies; None where its name, or a link, leads outside of the gallery's image folder.
 
     The folder itself is what the gallery says: do not share a page made from a stranger's gallery
@@ -119,6 +120,5 @@ def _find_image(info: FeatureInfo, name: str) -> Path | None:
     """
     if not is_safe_name(name):
         return None
-    folder = image_folder(info.dataset, Path(info.root))
     image = folder / name
     return image if image.resolve().is_relative_to(folder.resolve()) else None

@@ -14,27 +14,20 @@ import torch
 
 from tbps_cli.checkpoint import save_checkpoint
 from tbps_cli.data.batch import PairBatch
-from tbps_cli.data.holdout import hold_out_people
-from tbps_cli.data.images import DecodedImages, ImageFiles
 from tbps_cli.data.pairs import PairLoader
-from tbps_cli.data.records import PersonRecord, flatten_captions, select_split
-from tbps_cli.data.sampler import PersonSampler, derive_seed
+from tbps_cli.data.records import PersonRecord, flatten_captions
+from tbps_cli.data.sampler import derive_seed
 from tbps_cli.encoders.dual import DualEncoder
-from tbps_cli.encoders.tokenizer import WordTokenizer
-from tbps_cli.errors import DataError, DeviceError
+from tbps_cli.encoders.tokenizer import Tokenizer
+from tbps_cli.errors import DeviceError
 from tbps_cli.recipe import Recipe, dump_recipe
 from tbps_cli.retrieval.metrics import RetrievalReport
 from tbps_cli.runtime import SILENCE, Progress, autocast, find_device
-from tbps_cli.stages.assemble import (
-    build_caption_augmenter,
-    build_dual,
-    build_objective,
-    build_optimizer,
-    build_transform,
-    open_dataset,
-)
-from tbps_cli.stages.evaluate import embed_split, rank_both
-from tbps_cli.stages.position import POSITION, VOCABULARY, Position, take_up, write_vocabulary
+from tbps_cli.stages.assemble import VOCABULARY, build_sampler, build_transform
+from tbps_cli.stages.encoders import HALVES, build_tokenizer
+from tbps_cli.stages.evaluate import embed_split
+from tbps_cli.stages.position import POSITION, Position, take_up
+from tbps_cli.stages.prepare import build_loader, build_trainer, read_splits
 from tbps_cli.training.distributed import Processes, join_processes, leave_processes
 from tbps_cli.training.run import BAD_BATCH, Run
 from tbps_cli.training.schedule import learning_rate_at
@@ -101,9 +94,9 @@ def _train(
     progress: Progress,
 ) -> TrainResult:
     with processes.first_ahead():  # it draws a ToyPEDES that is not there
-        train_records, val_records = _read_splits(recipe, root, progress)
-    sampler = PersonSampler(flatten_captions(train_records).person_ids, recipe.data.batch_size, recipe.seed)
-    sampler.share_of(processes.rank, processes.count)  # uneven shares are said before any work
+        train_records, val_records = read_splits(recipe, root, progress)
+    # Too few people, or shares that are uneven, are said before any work.
+    build_sampler(recipe, flatten_captions(train_records).person_ids).share_of(processes.rank, processes.count)
     with processes.first_ahead():
         run = Run.open(
             run_folder,
@@ -112,18 +105,19 @@ def _train(
             overwrite=overwrite and processes.is_first,
             tensorboard=recipe.training.tensorboard and processes.is_first,
         )
-    tokenizer = WordTokenizer.from_captions(
-        (caption for record in train_records for caption in record.captions), recipe.text_encoder.context_length
-    )
+    tokenizer = build_tokenizer(recipe, (caption for record in train_records for caption in record.captions))
     torch.manual_seed(recipe.seed)
-    trainer = _build_trainer(recipe, train_records, tokenizer, device, processes)
+    trainer = build_trainer(
+        recipe, train_records, tokenizer, device, pretrained=not run.last.exists(), processes=processes
+    )
     position = take_up(run, trainer, tokenizer, processes)
     if position.epoch or position.batch:
         inside = f" and {position.batch} batches of the next" if position.batch else ""
         progress.note(f"{run.last}: goes on after epoch {position.epoch} of {recipe.training.epochs}{inside}")
     if position.epoch < recipe.training.epochs:
         with processes.share_fate():
-            loader = _build_loader(recipe, train_records, sampler, tokenizer, run, progress, processes)
+            cache = run.folder if recipe.data.cache else None
+            loader = build_loader(recipe, train_records, tokenizer, progress, cache=cache, processes=processes)
     began = time.monotonic() - position.seconds
 
     def after_step(count: int) -> None:
@@ -140,10 +134,17 @@ def _train(
         loss = _train_epoch(recipe, trainer, loader, position, progress, after_step, keep)
         with processes.share_fate():
             if processes.is_first:
-                report = _validate(_model_of(trainer).eval(), recipe, tokenizer, val_records)
                 position.epoch, position.batch, position.loss_sum = position.epoch + 1, 0, 0.0
+                is_looked_at = position.epoch == recipe.training.epochs or not (
+                    position.epoch % recipe.training.validate_every
+                )
+                seen = val_records if is_looked_at else []
+                report = _validate(_model_of(trainer).eval(), recipe, tokenizer, seen)
                 position.seconds = time.monotonic() - began
-                _keep(run, trainer, recipe, tokenizer, position, loss, report)
+                is_best = not val_records or (
+                    report is not None and (position.best is None or report.rank_1 > position.best["rank_1"])
+                )
+                _keep(run, trainer, recipe, tokenizer, position, loss, report, is_best)
                 progress.note(_describe_epoch(position.epoch, recipe, loss, report))
         vars(position).update(processes.broadcast(vars(position)))
     return TrainResult(
@@ -153,76 +154,6 @@ def _train(
         best_epoch=position.best_epoch,
         validation=RetrievalReport(**position.best) if position.best else None,
         seconds=position.seconds,
-    )
-
-
-def _read_splits(
-    recipe: Recipe, root: Path | None, progress: Progress
-) -> tuple[list[PersonRecord], list[PersonRecord]]:
-    """The records to train on, and those to select the best epoch with, if there are any."""
-    section = recipe.data
-    _, records = open_dataset(section.dataset, root, progress)
-    if section.val_people is not None:
-        records = hold_out_people(records, section.val_people, recipe.seed)
-    train_records = select_split(records, "train", dataset=section.dataset)
-    if not any(record.captions for record in train_records):
-        raise DataError(f"{section.dataset}: none of its {len(train_records):,} training images has a caption.")
-    return train_records, [record for record in records if record.split == "val"]
-
-
-def _build_trainer(
-    recipe: Recipe,
-    records: Sequence[PersonRecord],
-    tokenizer: WordTokenizer,
-    device: torch.device,
-    processes: Processes,
-) -> Trainer:
-    dual = build_dual(recipe, len(tokenizer.vocabulary)).to(device)
-    objective = build_objective(recipe, records, dual).to(device)
-    section = recipe.training
-    return Trainer(
-        dual,
-        objective,
-        build_optimizer(recipe, dual, objective),
-        device,
-        autocast=partial(autocast, device, section.precision),
-        scale_gradients=section.precision == "fp16",
-        micro_batches=section.micro_batches,
-        clip_norm=section.clip_norm,
-        ema=section.ema,
-        compile=section.compile,
-        processes=processes,
-    )
-
-
-def _build_loader(
-    recipe: Recipe,
-    records: Sequence[PersonRecord],
-    sampler: PersonSampler,
-    tokenizer: WordTokenizer,
-    run: Run,
-    progress: Progress,
-    processes: Processes,
-) -> PairLoader:
-    transform = build_transform(recipe)
-    files = ImageFiles([record.image for record in records], transform)
-    images: ImageFiles | DecodedImages = files
-    if recipe.data.cache:
-        with progress.track("decoding images", len(records)) as advance:
-            images = DecodedImages(files, run.folder, lambda steps: advance(steps, ""))
-    return PairLoader(
-        records,
-        images,
-        transform,
-        tokenizer,
-        sampler,
-        seed=recipe.seed,
-        workers=recipe.data.workers,
-        augment_caption=build_caption_augmenter(recipe),
-        rank=processes.rank,
-        count=processes.count,
-        on_missing=recipe.data.on_missing,
-        note=progress.note,
     )
 
 
@@ -281,25 +212,26 @@ def _model_of(trainer: Trainer) -> DualEncoder:
 
 
 def _validate(
-    dual: DualEncoder, recipe: Recipe, tokenizer: WordTokenizer, records: Sequence[PersonRecord]
+    dual: DualEncoder, recipe: Recipe, tokenizer: Tokenizer, records: Sequence[PersonRecord]
 ) -> RetrievalReport | None:
     if not records:
         return None
-    return rank_both(embed_split(dual, tokenizer, build_transform(recipe), records)).text_to_image
+    return embed_split(dual, tokenizer, build_transform(recipe), records).rank().summarise()
 
 
 def _keep(
     run: Run,
     trainer: Trainer,
     recipe: Recipe,
-    tokenizer: WordTokenizer,
+    tokenizer: Tokenizer,
     position: Position,
     loss: float,
     report: RetrievalReport | None,
+    is_best: bool,
 ) -> None:
     """Write what an epoch came to."""
     dual = _model_of(trainer)
-    if report is None or position.best is None or report.rank_1 > position.best["rank_1"]:
+    if is_best:
         position.best_epoch, position.best = position.epoch, report.as_dict() if report else None
         _save(run.best, dual, recipe, tokenizer, position, report)
     figures = {f"val/{name}": value for name, value in report.as_dict().items()} if report else {}
@@ -311,17 +243,17 @@ def _save(
     folder: Path,
     dual: DualEncoder,
     recipe: Recipe,
-    tokenizer: WordTokenizer,
+    tokenizer: Tokenizer,
     position: Position,
     measured: RetrievalReport | None,
     state: dict[str, torch.Tensor] | None = None,
 ) -> None:
     """Write a checkpoint; with `state`, one that a training can be taken up from."""
-    tensors = {name: getattr(dual, name).state_dict() for name in ("image_encoder", "text_encoder")}
+    tensors = {name: getattr(dual, name).state_dict() for name in HALVES}
     report = {"dataset": recipe.data.dataset, "epoch": position.epoch, "val": measured.as_dict() if measured else None}
     texts = {
         "recipe.yaml": dump_recipe(recipe),
-        VOCABULARY: write_vocabulary(tokenizer),
+        VOCABULARY: tokenizer.serialise(),
         "report.json": json.dumps(report, indent=2) + "\n",
     }
     if state is not None:

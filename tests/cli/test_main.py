@@ -6,11 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from conftest import fail_tbps, run_tbps
 
 from tbps_cli import __version__
-from tbps_cli.cli.main import COMMANDS
+from tbps_cli.cli.main import COMMANDS, tbps
 
 HEAVY = ("torch", "h5py", "rich", "pydantic", "yaml", "PIL", "numpy", "diffusers", "open_clip")
 
@@ -34,6 +35,9 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
     result = run_tbps(name, "--help")
     assert result.exit_code == 0
     assert f"  tbps {name}" in result.stdout.partition("Example")[2]
+    command = tbps.get_command(click.Context(tbps), name)
+    for below in command.commands if isinstance(command, click.Group) else ():
+        assert f"  tbps {name} {below}" in run_tbps(name, below, "--help").stdout.partition("Example")[2]
 
 
 def test_the_installed_program_says_its_version() -> None:

@@ -17,9 +17,7 @@ words = st.lists(st.sampled_from(["red", "coat", "white", "shoes", "a"]), max_si
 
 
 def make_records(captions: list[list[str]]) -> list[PersonRecord]:
-    return [
-        PersonRecord(Path("imgs"), f"{row}.jpg", tuple(texts), row, "train") for row, texts in enumerate(captions)
-    ]
+    return [PersonRecord(Path("imgs"), f"{row}.jpg", tuple(texts), row, "train") for row, texts in enumerate(captions)]
 
 
 def test_phrases_are_words_and_neighbours_within_one_caption() -> None:

@@ -28,7 +28,7 @@ VIT = {"image_size": 64, "layers": 3, "width": 32, "head_width": 16, "patch_size
 
 def timm_tower(name: str, pool: str, proj: str | None, **options: Any) -> dict[str, Any]:
     return {
-        "image_size": 64, "timm_model_name": name, "timm_model_pretrained": False, "timm_pool": pool, "timm_proj": proj,
+        "image_size": 64, "timm_model_name": name, "timm_model_pretrained": True, "timm_pool": pool, "timm_proj": proj,
         **options,
     }  # fmt: skip
 
@@ -36,6 +36,7 @@ def timm_tower(name: str, pool: str, proj: str | None, **options: Any) -> dict[s
 CONFIGS: dict[str, dict[str, Any]] = {
     "tiny-vit": {"vision_cfg": VIT, "text_cfg": TEXT},
     "tiny-long": {"vision_cfg": VIT, "text_cfg": {**TEXT, "context_length": 30}},
+    "tiny-tall": {"vision_cfg": {**VIT, "image_size": [96, 32]}, "text_cfg": TEXT},
     "tiny-vit-quickgelu": {"vision_cfg": VIT, "text_cfg": TEXT, "quick_gelu": True},
     "tiny-clipa": {
         "vision_cfg": {**VIT, "no_ln_pre": True, "pool_type": "avg", "final_ln_after_pool": True},

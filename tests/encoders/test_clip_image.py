@@ -166,6 +166,13 @@ def test_weights_of_another_square_size_are_stretched_from_their_own_grid(tiny_c
     torch.testing.assert_close(encoder.tower.net.positional_embedding, expected)
 
 
+@torch.inference_mode()
+def test_weights_of_a_tall_size_are_stretched_from_the_grid_of_their_model(tiny_clip: Build) -> None:
+    pair = tiny_clip("tiny-tall")
+    expected = stretch_slowly(pair.visual.positional_embedding, 1, (6, 2), (4, 4))
+    torch.testing.assert_close(load(pair, "tiny-tall").tower.net.positional_embedding, expected)
+
+
 def test_weights_of_another_model_are_refused_with_the_keys(tiny_clip: Build) -> None:
     pair = tiny_clip("tiny-vit")
     with pytest.raises(CheckpointError, match=r"image half of tiny-clipa.*left over \(ln_pre"):

@@ -118,6 +118,15 @@ def test_a_hub_name_is_no_tag(asked: list[tuple[Any, ...]]) -> None:
     assert asked[0][0] == "hf-hub:someone/finetuned"
 
 
+def test_a_folder_is_taken_before_a_tag_of_its_name(
+    asked: list[tuple[Any, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("laion2b_s34b_b88k").mkdir()
+    find_clip_weights("ViT-B-16", "laion2b_s34b_b88k")
+    assert asked[0][0] == "laion2b_s34b_b88k"
+
+
 def test_an_unknown_tag_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(
         CheckpointError, match=r"opanai: no file or folder, and no tag .* for ViT-B-16. It has openai, "

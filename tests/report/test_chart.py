@@ -83,13 +83,6 @@ def test_epoch_ticks_are_few_and_within_the_run(first: int, length: int) -> None
     assert len(ticks) >= 2 or length < 2
 
 
-@given(st.floats(0, 1))
-def test_the_percent_axis_reaches_over_the_highest_value(highest: float) -> None:
-    top, ticks = chart._percent_ticks(highest)
-    assert highest <= top + 1e-9 <= 1 + 2e-9
-    assert 1 <= len(ticks) - 1 <= 5
-
-
 def widths_of(svg: str) -> list[float]:
     return [float(bar.attrib["width"]) for bar in ElementTree.fromstring(svg).iter(f"{SVG}rect")]
 
@@ -99,6 +92,16 @@ def test_a_bar_is_as_long_as_its_value_and_lies_on_its_bound() -> None:
     assert widths_of(comparison_bar(ShownMetric("rank-1", 0.5, None))) == [200, 100]
     assert widths_of(comparison_bar(ShownMetric("rank-1", math.nan, math.nan))) == [200]
     assert widths_of(comparison_bar(ShownMetric("rank-1", 7, -1))) == [200, 0, 200, 2]
+
+
+def test_an_interval_is_drawn_over_the_bar_and_said() -> None:
+    svg = comparison_bar(ShownMetric("rank-1", 0.5, 0.75), (0.4, 0.65))
+    assert widths_of(svg) == [200, 150, 100, 2]
+    whiskers = list(ElementTree.fromstring(svg).iter(f"{SVG}path"))
+    assert {path.attrib["d"] for path in whiskers} == {"M80.0 3.5v5M80.0 6H130.0M130.0 3.5v5"}
+    assert 'aria-label="rank-1: 50.0 % of at most 75.0 %, 95 % interval 40.0 % to 65.0 %"' in svg
+    assert "path" not in comparison_bar(ShownMetric("rank-1", 0.5, None), (0.4, math.nan))
+    assert "M0.0 3.5v5M0.0 6H200.0" in comparison_bar(ShownMetric("rank-1", 0.5, None), (-3, 7))
 
 
 @given(st.text())

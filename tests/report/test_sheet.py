@@ -108,7 +108,7 @@ def test_an_image_that_cannot_be_shown_leaves_a_placeholder_that_says_so(tmp_pat
     damaged = tmp_path / "damaged.jpg"
     damaged.write_bytes(b"\xff\xd8 no more")
     odd = [None, tmp_path / "gone.png", damaged, tmp_path, Path("nul\0byte"), Path("x" * 5000)]
-    said = [sheet.read_or_explain(hit_of(path)) for path in odd]
+    said = [sheet.read_or_explain(path) for path in odd]
     assert said[:4] == ["no image", "image missing", "image unreadable", "image unreadable"]
     assert said[4:] == ["image missing"] * 2
     drawn = draw_sheet("q", [*map(hit_of, odd[:4]), hit_of(red)])
@@ -121,7 +121,7 @@ def test_an_image_that_cannot_be_shown_leaves_a_placeholder_that_says_so(tmp_pat
 
 def test_a_giant_image_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     Image.new("1", (12_000, 10_000)).save(tmp_path / "giant.png")
-    assert sheet.read_or_explain(hit_of(tmp_path / "giant.png")) == "image unreadable"
+    assert sheet.read_or_explain(tmp_path / "giant.png") == "image unreadable"
 
 
 def test_no_hits_make_a_sheet_too(tmp_path: Path) -> None:

@@ -9,31 +9,53 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tbps_cli.errors import DataError
-from tbps_cli.retrieval.metrics import RetrievalReport, rank_queries
+from tbps_cli.retrieval.metrics import QueryMetrics, RetrievalReport, measure_queries, rank_queries
 
 FIELDS = ("rank_1", "rank_5", "rank_10", "mean_ap", "mean_inp")
+PER_QUERY = ("first_ranks", "last_ranks", "relevant", "average_precision", "inverse_penalty")
 
 
-def oracle(
+def walk(
     queries: torch.Tensor, query_ids: torch.Tensor, gallery: torch.Tensor, gallery_ids: torch.Tensor
-) -> dict[str, float]:
-    """Walk down the ranking of each query; of equal scores the irrelevant images come first."""
-    figures: dict[str, list[float]] = {name: [] for name in FIELDS}
+) -> list[list[int]]:
+    """Walk down the ranking of each query: ranks of its images; of equal scores the irrelevant images come first."""
+    found = []
     for query, person in zip(queries, query_ids.tolist(), strict=True):
         images = [
             (float(query @ image), owner == person) for image, owner in zip(gallery, gallery_ids.tolist(), strict=True)
         ]
         ranking = sorted(images, key=lambda image: (-image[0], image[1]))
-        found, precisions, last = 0, [], 0
-        for rank, (_, is_relevant) in enumerate(ranking, start=1):
-            if is_relevant:
-                found, last = found + 1, rank
-                precisions.append(found / rank)
+        found.append([rank for rank, (_, is_relevant) in enumerate(ranking, start=1) if is_relevant])
+    return found
+
+
+def oracle(
+    queries: torch.Tensor, query_ids: torch.Tensor, gallery: torch.Tensor, gallery_ids: torch.Tensor
+) -> dict[str, float]:
+    """The definitions, word by word."""
+    figures: dict[str, list[float]] = {name: [] for name in FIELDS}
+    for ranks in walk(queries, query_ids, gallery, gallery_ids):
         for k in (1, 5, 10):
-            figures[f"rank_{k}"].append(any(is_relevant for _, is_relevant in ranking[:k]))
-        figures["mean_ap"].append(sum(precisions) / found)
-        figures["mean_inp"].append(found / last)
+            figures[f"rank_{k}"].append(any(rank <= k for rank in ranks))
+        precisions = [sum(other <= rank for other in ranks) / rank for rank in ranks]
+        figures["mean_ap"].append(sum(precisions) / len(ranks))
+        figures["mean_inp"].append(len(ranks) / max(ranks))
     return {name: sum(values) / len(values) for name, values in figures.items()}
+
+
+def oracle_queries(
+    queries: torch.Tensor, query_ids: torch.Tensor, gallery: torch.Tensor, gallery_ids: torch.Tensor
+) -> dict[str, list[float]]:
+    """What `QueryMetrics` holds: the oracle of each query alone."""
+    rankings = walk(queries, query_ids, gallery, gallery_ids)
+    alone = [oracle(queries[[row]], query_ids[[row]], gallery, gallery_ids) for row in range(len(queries))]
+    return {
+        "first_ranks": [ranks[0] for ranks in rankings],
+        "last_ranks": [ranks[-1] for ranks in rankings],
+        "relevant": [len(ranks) for ranks in rankings],
+        "average_precision": [figures["mean_ap"] for figures in alone],
+        "inverse_penalty": [figures["mean_inp"] for figures in alone],
+    }
 
 
 @st.composite
@@ -48,7 +70,8 @@ def problems(draw: st.DrawFn) -> tuple[torch.Tensor, ...]:
     gallery_ids[0] = 0  # somebody is known
     query_ids = random.choice(gallery_ids[gallery_ids >= 0], queries)
     matrices = [random.integers(-largest, largest + 1, (rows, dimension)) for rows in (queries, images)]
-    queries_matrix, gallery = (torch.tensor(matrix, dtype=torch.float64) for matrix in matrices)
+    dtype = draw(st.sampled_from([torch.float32, torch.float64]))
+    queries_matrix, gallery = (torch.tensor(matrix, dtype=dtype) for matrix in matrices)
     return queries_matrix, torch.tensor(query_ids), gallery, torch.tensor(gallery_ids)
 
 
@@ -59,6 +82,51 @@ def test_the_ranking_is_the_definition(problem: tuple[torch.Tensor, ...], block_
     for name, value in oracle(*problem).items():
         assert report[name] == pytest.approx(value, abs=1e-9), name
     assert (report["queries"], report["gallery"]) == (len(problem[0]), len(problem[2]))
+
+
+@settings(max_examples=200, deadline=None)
+@given(problems(), st.sampled_from([1, 7, 40, 1 << 20]))
+def test_each_query_is_measured_by_itself_and_stays_in_its_row(
+    problem: tuple[torch.Tensor, ...], block_elements: int
+) -> None:
+    metrics = measure_queries(*problem, block_elements=block_elements)
+    for name, values in oracle_queries(*problem).items():
+        assert getattr(metrics, name).tolist() == pytest.approx(values, abs=1e-9), name
+    assert metrics.gallery == len(problem[2])
+
+
+def test_what_is_measured_lies_on_the_cpu_in_its_types() -> None:
+    metrics = measure_queries(torch.eye(3), torch.arange(3), torch.eye(3), torch.arange(3))
+    for name in PER_QUERY:
+        values = getattr(metrics, name)
+        expected = torch.float64 if name in ("average_precision", "inverse_penalty") else torch.int64
+        assert (values.shape, values.dtype, values.device.type) == ((3,), expected, "cpu"), name
+
+
+def test_a_summary_is_the_mean_of_the_queries() -> None:
+    metrics = QueryMetrics(
+        first_ranks=torch.tensor([1, 5, 6, 11]),
+        last_ranks=torch.tensor([1, 9, 8, 20]),
+        relevant=torch.tensor([1, 2, 3, 4]),
+        average_precision=torch.tensor([1.0, 0.5, 0.25, 0.0], dtype=torch.float64),
+        inverse_penalty=torch.tensor([1.0, 0.75, 0.25, 0.5], dtype=torch.float64),
+        gallery=20,
+    )
+    assert metrics.summarise() == RetrievalReport(0.25, 0.5, 0.75, 0.4375, 0.625, queries=4, gallery=20)
+
+
+@settings(max_examples=50, deadline=None)
+@given(problems(), st.integers(0, 2**32))
+def test_neither_the_order_of_the_gallery_nor_that_of_the_queries_matters(
+    problem: tuple[torch.Tensor, ...], seed: int
+) -> None:
+    queries, query_ids, gallery, gallery_ids = problem
+    generator = torch.Generator().manual_seed(seed)
+    asked, shown = (torch.randperm(len(side), generator=generator) for side in (queries, gallery))
+    metrics = measure_queries(*problem)
+    shuffled = measure_queries(queries[asked], query_ids[asked], gallery[shown], gallery_ids[shown])
+    for name in PER_QUERY:  # to the last bit but for sums: a block pads by the images of its other queries
+        assert torch.allclose(getattr(shuffled, name), getattr(metrics, name)[asked], rtol=0, atol=1e-12), name
 
 
 @pytest.mark.parametrize("block_elements", [1, 5000, 1 << 20])

@@ -1,4 +1,4 @@
-"""`tbps embed` and `tbps evaluate`."""
+"""`tbps embed`."""
 
 from __future__ import annotations
 
@@ -161,30 +161,6 @@ def test_a_full_disk_is_said_and_leaves_nothing(folder: Path, tiny: TinyRun, tmp
     assert str(tmp_path / "g.h5") in result.stderr
     assert "Traceback" not in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["crops"]
-
-
-def test_evaluating_a_file_and_a_checkpoint_agree(tiny: TinyRun) -> None:
-    model = ["--checkpoint", tiny.run, "--dataset", "toy-tiny", "--root", tiny.root]
-    from_file = json.loads(run_tbps("evaluate", tiny.gallery, "--both", "--json").stdout)
-    from_model = json.loads(run_tbps("evaluate", *model, "--both", "--json").stdout)
-    for direction in ("text_to_image", "image_to_text"):
-        # float16 on disk may swap two neighbours in rank
-        assert from_file[direction] == pytest.approx(from_model[direction], abs=0.03)
-    assert from_file["oracle"] == from_model["oracle"]
-
-
-def test_the_oracle_stands_beside_the_result(tiny: TinyRun) -> None:
-    output = run_tbps("evaluate", tiny.gallery).stdout
-    assert "toy-tiny test: 96 queries, 48 images" in output
-    assert "text → image" in output
-    assert "oracle" in output
-    assert "image → text" not in output
-
-
-def test_a_gallery_without_captions_or_people_cannot_be_evaluated(folder: Path, tiny: TinyRun, tmp_path: Path) -> None:
-    out = tmp_path / "g.h5"
-    run_tbps("embed", "--checkpoint", tiny.run, "--images", folder, "--out", out)
-    assert "holds no captions" in fail_tbps("evaluate", out)
 
 
 def test_an_unknown_data_set_and_split_are_said(tiny: TinyRun, tmp_path: Path) -> None:
