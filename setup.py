@@ -41,7 +41,12 @@ setup(
         "tensorboard": ["tensorboard>=2.16"],
         "onnx": ["onnx>=1.16", "onnxscript>=0.2"],
         "test": [
-            "pytest>=8", "hypothesis>=6.100", "tensorboard>=2.16", "onnx>=1.16", "onnxscript>=0.2", "onnxruntime>=1.18",
+            "pytest>=8",
+            "hypothesis>=6.100",
+            "tensorboard>=2.16",
+            "onnx>=1.16",
+            "onnxscript>=0.2",
+            "onnxruntime>=1.18",
         ],
         "lint": ["ruff>=0.6", "mypy>=1.11", "types-PyYAML"],
     },

@@ -12,10 +12,14 @@ from hypothesis import strategies as st
 
 from tbps_cli.data.phrases import PhraseTable
 from tbps_cli.data.transforms import ImageTransform
+from tbps_cli.encoders.bert import BertTextEncoder
+from tbps_cli.encoders.clip import ClipImageEncoder, ClipTextEncoder
 from tbps_cli.encoders.small import SmallImageEncoder, SmallTextEncoder
+from tbps_cli.encoders.vit import VitImageEncoder
 from tbps_cli.errors import OutputError, RecipeError
 from tbps_cli.losses.contrastive import ContrastiveLoss
 from tbps_cli.proximity.captions import CaptionAugmenter
+from tbps_cli.proximity.mixup import FeatureMixup, PairMixup
 from tbps_cli.recipe import copy_recipe, dump_recipe, find_recipe, load_recipe, parse_recipe, shipped_recipes
 from tbps_cli.recipe import encoder_sections as encoders
 from tbps_cli.recipe import sections as recipes
@@ -53,15 +57,22 @@ def test_every_recipe_opens_with_what_it_trains_and_how_to_launch_it(path: Path)
         (encoders.SmallImageEncoderSection, SmallImageEncoder, {"image_height", "image_width", "embedding_dim"}),
         (encoders.SmallTextEncoderSection, SmallTextEncoder, {"vocabulary_size", "embedding_dim"}),
         (recipes.LossSection, ContrastiveLoss, set()),
-        (recipes.OptimSection, build_optimizer, {"modules"}),
-        (recipes.ScheduleSection, learning_rate_at, {"progress", "lr"}),
+        (recipes.OptimSection, build_optimizer, {"modules", "new"}),
+        (recipes.ScheduleSection, learning_rate_at, {"progress", "lr", "epochs"}),
         (recipes.CaptionsSection, CaptionAugmenter, set()),
+        (recipes.PairMixupSection, PairMixup, set()),
+        (recipes.FeatureMixupSection, FeatureMixup, set()),
+        (encoders.VitImageEncoderSection, VitImageEncoder, {"image_height", "image_width"}),
+        (encoders.BertTextEncoderSection, BertTextEncoder, {"vocabulary_size"}),
+        (encoders.ClipImageEncoderSection, ClipImageEncoder, {"image_height", "image_width"}),
+        (encoders.ClipTextEncoderSection, ClipTextEncoder, set()),
     ],
 )
 def test_the_fields_of_a_section_are_the_keywords_of_what_it_builds(
     section: type, built: object, known_elsewhere: set[str]
 ) -> None:
-    fields = set(section.model_fields) - ({"kind"} if "Encoder" in section.__name__ else set())  # type: ignore[attr-defined]
+    of_an_encoder = {"kind", "weights", "vocabulary"} if "Encoder" in section.__name__ else set()
+    fields = set(section.model_fields) - of_an_encoder  # type: ignore[attr-defined]
     keywords = set(inspect.signature(built).parameters)  # type: ignore[arg-type]
     assert fields | known_elsewhere == keywords
 

@@ -11,7 +11,13 @@ from tbps_cli.cli import options
 
 @click.group()
 def command() -> None:
-    """Look at a trained model, or hand it on."""
+    """Look at a trained model, or hand it on.
+
+    \b
+    Examples:
+      tbps checkpoint show runs/toy
+      tbps checkpoint export runs/toy --out toy-model
+    """
 
 
 @command.command("show")

@@ -37,7 +37,10 @@ class ShownModel:
 
 def write_card(model: ShownModel) -> str:
     """The card as Markdown."""
-    measured = "".join(f"| {name} | {percent_text(value)} |\n" for name, value in model.measured.items())
+    rows = [f"| {name} | {percent_text(value)} |" for name, value in model.measured.items()]
+    measured = (
+        "\n".join(["| measure | value |", "| --- | --- |", *rows]) if rows else "Nothing: there was no val split."
+    )
     files = "".join(f"- `{clean(name)}`\n" for name in model.files)
     epoch = f", epoch {model.epoch}" if model.epoch is not None else ""
     return f"""\
@@ -50,8 +53,8 @@ tags:
 
 # {clean(model.name)}
 
-Finds images of people by a sentence: an image and a text Transformer ({clean(model.architecture)}) that share one space of
-{model.embedding_dim} dimensions, {model.parameters:,} parameters. Trained with [tbps](https://arxiv.org/abs/2311.09084)
+Finds images of people by a sentence: an image and a text Transformer ({clean(model.architecture)}) that share
+one space of {model.embedding_dim} dimensions, {model.parameters:,} parameters. Trained with [tbps](https://arxiv.org/abs/2311.09084)
 {clean(model.version)} on {clean(model.dataset)}{epoch}.
 
 ```bash
@@ -61,7 +64,7 @@ tbps search "woman in red coat" --gallery g.h5
 
 ## Measured on the val split
 
-{"| measure | value |" + chr(10) + "| --- | --- |" + chr(10) + measured if measured else "Nothing: the data has no val split." + chr(10)}
+{measured}
 ## Licence of the training data
 
 {clean(model.dataset)}: {clean(model.licence)}. Weights that were trained on data carry its conditions.
