@@ -112,6 +112,8 @@ def test_the_longest_captions_are_shown_first_and_said_to_be_a_lower_bound() -> 
     assert "lower bound" in finding.next_step
     assert not list(find_long_captions(copy_of(rows), 91))
     assert not list(find_long_captions(copy_of([(1, "train", ("' " * 200,))]), 77))
+    (finding,) = find_long_captions(copy_of([(1, "train", ("a-" * 40,))]), 77)
+    assert finding.examples == ("0.jpg: 80 words and punctuation marks",)
 
 
 def test_images_without_captions_are_a_warning_beside_others_that_have_some() -> None:
