@@ -106,12 +106,21 @@ def load_encoder(path: Path, device: torch.device, *, image: bool = True, text: 
 def build_objective(recipe: Recipe, records: Sequence[PersonRecord], dual: DualEncoder) -> Objective:
     """The loss of a batch; its words, where the recipe predicts any, are those of the records."""
     contrastive = ContrastiveLoss(**recipe.loss.model_dump())
+    has_two = recipe.feature_mixup is not None and recipe.feature_mixup.target == "two"
     section = recipe.words
     if section is None:
-        return Objective(contrastive, dual.normalise)
+        return Objective(contrastive, dual.normalise, two_targets=has_two)
     table = PhraseTable(records, split_words, section.fewest, section.most)
     words = WordLoss(recipe.embedding_dim, table.frequencies)
-    return Objective(contrastive, dual.normalise, words, table.lookup, alone=section.alone, weight=section.weight)
+    return Objective(
+        contrastive,
+        dual.normalise,
+        words,
+        table.lookup,
+        alone=section.alone,
+        weight=section.weight,
+        two_targets=has_two,
+    )
 
 
 def build_optimizer(recipe: Recipe, new: Iterable[nn.Parameter], *modules: nn.Module) -> torch.optim.Optimizer:

@@ -36,7 +36,10 @@ from tbps_cli.training.trainer import Trainer
 
 @dataclass(frozen=True)
 class TrainResult:
-    """A finished run. `validation` is of the best epoch; None where the data has no val split."""
+    """A finished run. `validation` is of the best epoch; None where the data has no val split.
+
+    rank: of this process among those that trained together; what it says, the first one says for all.
+    """
 
     run: Path
     checkpoint: Path
@@ -44,6 +47,7 @@ class TrainResult:
     best_epoch: int
     validation: RetrievalReport | None
     seconds: float
+    rank: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -154,6 +158,7 @@ def _train(
         best_epoch=position.best_epoch,
         validation=RetrievalReport(**position.best) if position.best else None,
         seconds=position.seconds,
+        rank=processes.rank,
     )
 
 
