@@ -3,10 +3,10 @@
     python benchmarks/train_step.py --model paper clip --batch 16
     python benchmarks/train_step.py --model clip --device cuda --precision bf16 --batch 64 256 --micro-batches 4
 
-`paper` is ViT-B/16 at 384×128 with stride 12 and BERT (195 M parameters), `clip` is CLIP ViT-B/16 at 384×128; both with
-random weights on random pixels, captions of 40 tokens. The bare loop embeds both sides, takes InfoNCE, goes backward and
-steps the same optimizer. Fastest of some steps, after one that warms up, the two taken in turn. On a GPU it also says
-images/s, peak memory, and the share of the card's peak that the model's own operations reach (with --peak-tflops).
+`paper` is ViT-B/16 at 384×128 with stride 12 and BERT (195 M parameters), `clip` CLIP ViT-B/16 at that size; both with
+random weights on random pixels, captions of 40 tokens. The bare loop embeds both sides, takes InfoNCE, goes backward
+and steps the same optimizer. Fastest of some steps, after one that warms up, the two taken in turn. On a GPU it also
+says images/s, peak memory, and the share of the card's peak that the model's own operations reach (--peak-tflops).
 Run it when nothing else does.
 """
 
@@ -72,7 +72,7 @@ def step_bare(
     loss: Tensor = (cross_entropy(logits, own) + cross_entropy(logits.T, own)) / 2
     loss.backward()
     optimizer.step()
-    float(loss)
+    float(loss.detach())
 
 
 def step_engine(trainer: Trainer, batch: PairBatch) -> None:
