@@ -10,8 +10,10 @@ import open_clip
 import pytest
 import torch
 from conftest import TinyRun, fail_tbps, run_tbps
+from onnxruntime import InferenceSession
 from safetensors.torch import save_file
 
+from tbps_cli.encoders.onnx import export_image_encoder, export_text_encoder
 from tbps_cli.errors import CheckpointError, RecipeError
 from tbps_cli.recipe import Recipe, load_recipe
 from tbps_cli.stages.assemble import load_encoder
@@ -185,3 +187,23 @@ def test_new_layers_learn_at_their_own_rate(overrides: dict[str, list[str]], tmp
     for half, rate in (("image_encoder", 1e-4), ("text_encoder", 1e-2)):
         found = {rates[id(parameter)] for parameter in getattr(trainer.model, half).parameters()}
         assert all(value == pytest.approx(rate) for value in found)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_both_halves_become_onnx_files_that_embed_alike(
+    family: str, overrides: dict[str, list[str]], tmp_path: Path
+) -> None:
+    recipe = smoke(family, overrides)
+    tokenizer = build_tokenizer(recipe, [])
+    dual = build_dual(recipe, tokenizer).eval().requires_grad_(False)
+    height, width = recipe.images.height, recipe.images.width
+    export_image_encoder(dual, height, width, tmp_path / "image.onnx")
+    images = torch.rand(3, 3, height, width)
+    (embedded,) = InferenceSession(tmp_path / "image.onnx").run(None, {"images": images.numpy()})
+    assert torch.allclose(torch.from_numpy(embedded), dual.encode_image(images), atol=1e-4)
+    export_text_encoder(dual, *tokenizer(["a woman in red", "a man"]), tmp_path / "text.onnx")
+    session = InferenceSession(tmp_path / "text.onnx")
+    for captions in (["a man"], ["a woman is wearing the red coat and the blue shirt", "man", "a"]):
+        token_ids, token_mask = tokenizer(captions)
+        (embedded,) = session.run(None, {"token_ids": token_ids.numpy(), "token_mask": token_mask.numpy()})
+        assert torch.allclose(torch.from_numpy(embedded), dual.encode_text(token_ids, token_mask), atol=1e-4)
