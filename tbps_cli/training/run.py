@@ -31,10 +31,15 @@ class Run:
     ) -> Run:
         """Make the folder of a new run, or open the one to go on with.
 
+        A folder that holds a recipe and nothing else is of a run that never began, and is taken for a new one.
         Raises OutputError for a folder that is in use, TrainingError for another recipe's run.
         """
         known = folder / RECIPE
         try:
+            if known.exists() and [path.name for path in folder.iterdir()] == [RECIPE]:
+                if known.read_text(encoding="utf-8") != recipe:
+                    _write_whole(known, recipe)
+                return cls(folder, tensorboard=tensorboard)
             if known.exists() and resume and known.read_text(encoding="utf-8") != recipe:
                 raise TrainingError(
                     f"{folder}: was trained with another recipe ({known}). Give the same recipe and the same "

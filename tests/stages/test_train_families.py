@@ -207,3 +207,14 @@ def test_both_halves_become_onnx_files_that_embed_alike(
         token_ids, token_mask = tokenizer(captions)
         (embedded,) = session.run(None, {"token_ids": token_ids.numpy(), "token_mask": token_mask.numpy()})
         assert torch.allclose(torch.from_numpy(embedded), dual.encode_text(token_ids, token_mask), atol=1e-4)
+
+
+def test_a_run_that_never_began_is_begun_without_a_word(
+    overrides: dict[str, list[str]], tiny: TinyRun, tmp_path: Path
+) -> None:
+    arguments = ["train", RECIPES / "smoke/dual.yaml", "--root", tiny.root, "--out", tmp_path / "run", "--device", "cpu"]
+    changes = settings(["training.epochs=1", "data.train_people=16"])
+    assert "vocab.txt" in fail_tbps(*arguments, *changes, "--set", f"text_encoder.vocabulary={tmp_path}")
+    result = run_tbps(*arguments, *changes, *settings(overrides["dual"]))
+    assert result.exit_code == 0, result.stderr
+    assert "not empty" in fail_tbps(*arguments, *changes, *settings(overrides["dual"]))
