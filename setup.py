@@ -20,13 +20,16 @@ setup(
     # The recipes lie beside the package in a checkout, and inside of it once installed.
     packages=[*find_packages(include=["tbps_cli", "tbps_cli.*"]), "tbps_cli.recipes"],
     package_dir={"tbps_cli.recipes": "recipes"},
-    package_data={"tbps_cli": ["report/*.css"], "tbps_cli.recipes": ["*.yaml", "**/*.yaml"]},
+    package_data={"tbps_cli": ["report/*.css", "proximity/lexicon/*.txt"], "tbps_cli.recipes": ["*.yaml", "**/*.yaml"]},
     entry_points={"console_scripts": ["tbps = tbps_cli.cli.main:tbps"]},
     install_requires=[
         "torch>=2.4",
         "open_clip_torch>=2.32",
         "diffusers>=0.35.2",
         "transformers>=4.57.6",
+        "tokenizers>=0.20",
+        "huggingface_hub>=0.25",
+        "timm>=1.0.22",
         "click>=8.1.7",
         "rich>=13.7.1",
         "pyyaml>=6.0",
@@ -39,7 +42,15 @@ setup(
     ],
     extras_require={
         "tensorboard": ["tensorboard>=2.16"],
-        "test": ["pytest>=8", "hypothesis>=6.100", "tensorboard>=2.16"],
+        "onnx": ["onnx>=1.16", "onnxscript>=0.2"],
+        "test": [
+            "pytest>=8",
+            "hypothesis>=6.100",
+            "tensorboard>=2.16",
+            "onnx>=1.16",
+            "onnxscript>=0.2",
+            "onnxruntime>=1.18",
+        ],
         "lint": ["ruff>=0.6", "mypy>=1.11", "types-PyYAML"],
     },
 )

@@ -14,6 +14,8 @@ from tbps_cli.recipe import Recipe, load_recipe, shipped_recipes
 from tbps_cli.stages.embed import embed_dataset
 from tbps_cli.stages.train import train
 
+pytest_plugins = ["tiny_clips"]
+
 # A model that learns a little in seconds: what tests train unless they say otherwise.
 TINY = (
     "data.dataset=toy-tiny",

@@ -12,11 +12,16 @@ from hypothesis import strategies as st
 
 from tbps_cli.data.phrases import PhraseTable
 from tbps_cli.data.transforms import ImageTransform
+from tbps_cli.encoders.bert import BertTextEncoder
+from tbps_cli.encoders.clip import ClipImageEncoder, ClipTextEncoder
 from tbps_cli.encoders.small import SmallImageEncoder, SmallTextEncoder
+from tbps_cli.encoders.vit import VitImageEncoder
 from tbps_cli.errors import OutputError, RecipeError
 from tbps_cli.losses.contrastive import ContrastiveLoss
 from tbps_cli.proximity.captions import CaptionAugmenter
+from tbps_cli.proximity.mixup import FeatureMixup, PairMixup
 from tbps_cli.recipe import copy_recipe, dump_recipe, find_recipe, load_recipe, parse_recipe, shipped_recipes
+from tbps_cli.recipe import encoder_sections as encoders
 from tbps_cli.recipe import sections as recipes
 from tbps_cli.training.objective import Objective
 from tbps_cli.training.optim import build_optimizer
@@ -49,18 +54,25 @@ def test_every_recipe_opens_with_what_it_trains_and_how_to_launch_it(path: Path)
     ("section", "built", "known_elsewhere"),
     [
         (recipes.ImagesSection, ImageTransform, set()),
-        (recipes.SmallImageEncoderSection, SmallImageEncoder, {"image_height", "image_width", "embedding_dim"}),
-        (recipes.SmallTextEncoderSection, SmallTextEncoder, {"vocabulary_size", "embedding_dim"}),
+        (encoders.SmallImageEncoderSection, SmallImageEncoder, {"image_height", "image_width", "embedding_dim"}),
+        (encoders.SmallTextEncoderSection, SmallTextEncoder, {"vocabulary_size", "embedding_dim"}),
         (recipes.LossSection, ContrastiveLoss, set()),
-        (recipes.OptimSection, build_optimizer, {"modules"}),
-        (recipes.ScheduleSection, learning_rate_at, {"progress", "lr"}),
+        (recipes.OptimSection, build_optimizer, {"modules", "new"}),
+        (recipes.ScheduleSection, learning_rate_at, {"progress", "lr", "epochs"}),
         (recipes.CaptionsSection, CaptionAugmenter, set()),
+        (recipes.PairMixupSection, PairMixup, set()),
+        (recipes.FeatureMixupSection, FeatureMixup, set()),
+        (encoders.VitImageEncoderSection, VitImageEncoder, {"image_height", "image_width"}),
+        (encoders.BertTextEncoderSection, BertTextEncoder, {"vocabulary_size"}),
+        (encoders.ClipImageEncoderSection, ClipImageEncoder, {"image_height", "image_width"}),
+        (encoders.ClipTextEncoderSection, ClipTextEncoder, set()),
     ],
 )
 def test_the_fields_of_a_section_are_the_keywords_of_what_it_builds(
     section: type, built: object, known_elsewhere: set[str]
 ) -> None:
-    fields = set(section.model_fields) - ({"kind"} if "Encoder" in section.__name__ else set())  # type: ignore[attr-defined]
+    of_an_encoder = {"kind", "weights", "vocabulary"} if "Encoder" in section.__name__ else set()
+    fields = set(section.model_fields) - of_an_encoder  # type: ignore[attr-defined]
     keywords = set(inspect.signature(built).parameters)  # type: ignore[arg-type]
     assert fields | known_elsewhere == keywords
 
@@ -84,6 +96,14 @@ def changed(*overrides: str) -> str:
 
 def test_an_unknown_key_is_named_with_a_suggestion() -> None:
     assert "toy.yaml: data.batchsize: unknown key; did you mean 'batch_size'?" in changed("data.batchsize=3")
+
+
+def test_a_problem_in_an_encoder_is_placed_as_the_recipe_writes_it() -> None:
+    assert "toy.yaml: image_encoder.stripe: unknown key; did you mean 'stripes'?" in changed("image_encoder.stripe=3")
+    assert "toy.yaml: text_encoder.depth: input should be" in changed("text_encoder.depth=0")
+    message = changed("image_encoder.kind=resnet")
+    assert "toy.yaml: image_encoder: kind is \"resnet\"; allowed are 'small', 'vit', 'clip'." in message
+    assert "toy.yaml: text_encoder: kind is null; a section names its kind." in changed("text_encoder={}")
 
 
 def test_all_problems_of_a_file_come_in_one_message() -> None:
@@ -136,7 +156,7 @@ def test_an_override_needs_a_key_and_a_value() -> None:
 def test_shapes_that_do_not_fit_are_refused_before_anything_is_built() -> None:
     assert "images.height 60 is no multiple of image_encoder.patch_height" in changed("images.height=60")
     assert "is no multiple of text_encoder.heads" in changed("text_encoder.heads=7")
-    assert "is more than its depth" in changed("image_encoder.stem_blocks=99")
+    assert "is more than its depth" in changed("image_encoder.stem_blocks=9")
 
 
 @pytest.mark.parametrize("name", ["../evil", "a/b", "", ".hidden", "x" * 3 + "\n"])

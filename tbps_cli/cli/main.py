@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("evaluate", "Measure rank-k, mAP and mINP."),
     "data": ("data", "Check, look at, compare and convert data sets."),
     "search": ("search", "Find people in a gallery by a sentence."),
+    "checkpoint": ("checkpoint", "Look at a trained model, or hand it on."),
     "recipes": ("recipes", "List the recipes that ship with tbps, or copy one."),
     "doctor": ("doctor", "Show versions, devices and known traps."),
 }

@@ -18,6 +18,7 @@ from tbps_cli.runtime import Advance
 
 if TYPE_CHECKING:
     from tbps_cli.stages.evaluate import Evaluation
+    from tbps_cli.stages.rehearse import Rehearsal
     from tbps_cli.stages.search import Hit
 
 
@@ -118,3 +119,23 @@ def print_evaluations(evaluations: Sequence[Evaluation]) -> None:
                     ["  95 % interval", *[f"{100 * span.low:.1f}–{100 * span.high:.1f}" for span in spans], "", ""]
                 )
     print_table(["", *METRICS, "queries", "gallery"], rows, right=range(1, 8))
+
+
+def print_rehearsal(rehearsal: Rehearsal) -> None:
+    """What a training would take, a line a figure."""
+    hours = rehearsal.estimated_seconds / 3600
+    rows = [
+        ["data", f"{rehearsal.people:,} people, {rehearsal.images:,} images, {rehearsal.pairs:,} pairs"],
+        ["val", f"{rehearsal.val_images:,} images" if rehearsal.val_images else "none: the last epoch is kept"],
+        ["parameters", f"{rehearsal.parameters:,}"],
+        ["tokens", f"{rehearsal.image_tokens} of an image, at most {rehearsal.text_tokens} of a caption so far"],
+        [
+            "steps",
+            f"{rehearsal.steps_per_epoch:,} an epoch of batches of {rehearsal.batch_size}, {rehearsal.epochs} epochs",
+        ],
+        ["a step", f"{rehearsal.seconds_per_step:.3g} s on {rehearsal.device}, loss {rehearsal.loss:.3f}"],
+        ["reading a batch", f"{rehearsal.seconds_per_batch_read:.3g} s"],
+        ["memory", f"{rehearsal.memory_bytes / 1e9:.2f} GB at most"],
+        ["all steps", f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"],
+    ]
+    print_table([rehearsal.recipe, ""], rows)

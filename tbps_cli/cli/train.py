@@ -14,6 +14,7 @@ from tbps_cli.cli import options
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/NAME of the recipe]")
 @click.option("--resume", is_flag=True, help="Go on with the run where it stopped, or start it.")
+@click.option("--dry-run", is_flag=True, help="Build everything, take three steps, say what training takes, and stop.")
 @options.overwrite
 @options.root
 @options.device
@@ -23,6 +24,7 @@ def command(
     overrides: tuple[str, ...],
     out: Path | None,
     resume: bool,
+    dry_run: bool,
     overwrite: bool,
     root: Path | None,
     device: str,
@@ -31,13 +33,15 @@ def command(
     """Train a dual encoder from RECIPE: a YAML file, or a name that `tbps recipes` lists.
 
     The run folder holds the resolved recipe, metrics.jsonl, best/ and last/. Ctrl-C or a kill
-    loses at most one epoch; --resume ends with the weights of the uninterrupted run.
+    loses at most one epoch; --resume ends with the weights of the uninterrupted run. Several processes share
+    each batch under torchrun: torchrun --standalone --nproc-per-node 2 -m tbps_cli train RECIPE.
 
     \b
     Examples:
       tbps train toy
       tbps train recipes/toy.yaml --set optim.lr=5e-4 --set seed=1 --out runs/toy-1
       tbps train recipes/toy.yaml --resume
+      tbps train recipes/icfg.yaml --dry-run
     """
     if resume and overwrite:
         raise click.UsageError("--resume goes on with a run, --overwrite replaces it: choose one.")
@@ -47,14 +51,26 @@ def command(
     run = out or Path("runs") / resolved.name
 
     from tbps_cli.cli import show
-    from tbps_cli.stages.train import train
 
     progress = show.RichProgress()
+    if dry_run:
+        from tbps_cli.stages.rehearse import rehearse
+
+        rehearsal = rehearse(resolved, root=root, device=device, progress=progress)
+        if as_json:
+            show.print_json(rehearsal.as_dict())
+        else:
+            show.print_rehearsal(rehearsal)
+        return
+    from tbps_cli.stages.train import train
+
     try:
         result = train(resolved, run, root=root, device=device, resume=resume, overwrite=overwrite, progress=progress)
     except KeyboardInterrupt:
         progress.note(f"stopped; what is finished is in {run}. Go on with: tbps train {recipe} … --resume")
         raise
+    if result.rank:
+        return
     if as_json:
         show.print_json(result.as_dict())
     else:

@@ -1,4 +1,4 @@
-"""Holding people out of the training split where a data set has no val split."""
+"""Fewer people to train on: some held out for val, or only some learnt from."""
 
 from __future__ import annotations
 
@@ -31,3 +31,15 @@ def hold_out_people(records: Sequence[PersonRecord], people: int, seed: int) -> 
             record = replace(record, split="val" if record.person_id in held_out else "train")
         moved.append(record)
     return moved
+
+
+def keep_people(records: Sequence[PersonRecord], people: int, seed: int) -> list[PersonRecord]:
+    """The records without those of training people beyond `people`, drawn by the seed; other splits stay.
+
+    Raises DataError where the training split has fewer.
+    """
+    candidates = sorted({record.person_id for record in records if record.split in ("train", None)})
+    if people > len(candidates):
+        raise DataError(f"data.train_people {people}: the training split has {len(candidates)} people.")
+    kept = set(Random(seed).sample(candidates, people))
+    return [record for record in records if record.split in ("val", "test") or record.person_id in kept]

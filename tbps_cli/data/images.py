@@ -25,11 +25,15 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class PixelBatch:
-    """Images that could be read, (B, 3, H, W) uint8 with their rows, and what went wrong with others."""
+    """Images that could be read, (B, 3, H, W) uint8 with their rows, and what went wrong with others.
+
+    unreadable_at: where in the rows asked for each of the `unreadable` stood.
+    """
 
     rows: tuple[int, ...]
     pixels: Tensor
     unreadable: tuple[Unreadable, ...]
+    unreadable_at: tuple[int, ...] = ()
 
 
 class ImageFiles(Dataset[Tensor | Unreadable]):
@@ -81,19 +85,32 @@ class DecodedImages(Dataset[Tensor | Unreadable]):
         return torch.from_numpy(self.pixels[row])
 
 
+class PixelReader:
+    """Reads batches of rows in order, in `workers` processes that it keeps or, with 0, in this one."""
+
+    def __init__(self, images: Dataset[Tensor | Unreadable], workers: int = 0) -> None:
+        self._batches: list[Sequence[int]] = []  # the loader is made once and looks here whenever it begins
+        self._loader = DataLoader(
+            images,
+            batch_sampler=self._batches,  # type: ignore[arg-type]
+            num_workers=workers,
+            collate_fn=_collate,
+            persistent_workers=workers > 0,
+        )
+
+    def read(self, batches: Sequence[Sequence[int]]) -> Iterator[PixelBatch]:
+        """The images of each batch; one reading at a time."""
+        self._batches[:] = batches
+        for batch, (pixels, unreadable) in zip(batches, self._loader, strict=True):
+            rows = tuple(row for position, row in enumerate(batch) if position not in unreadable)
+            yield PixelBatch(rows, pixels, tuple(unreadable.values()), tuple(unreadable))
+
+
 def load_pixels(
     images: Dataset[Tensor | Unreadable], batches: Sequence[Sequence[int]], workers: int = 0
 ) -> Iterator[PixelBatch]:
-    """Read batches of rows in order, in `workers` processes or, with 0, in this one."""
-    loaded = DataLoader(
-        images,
-        batch_sampler=batches,  # type: ignore[arg-type]
-        num_workers=workers,
-        collate_fn=_collate,
-    )
-    for batch, (pixels, unreadable) in zip(batches, loaded, strict=True):
-        rows = tuple(row for position, row in enumerate(batch) if position not in unreadable)
-        yield PixelBatch(rows, pixels, tuple(unreadable.values()))
+    """Read batches of rows once, with workers that end with them."""
+    return PixelReader(images, workers).read(batches)
 
 
 def _collate(images: list[Tensor | Unreadable]) -> tuple[Tensor, dict[int, Unreadable]]:

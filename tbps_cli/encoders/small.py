@@ -136,7 +136,7 @@ class SmallTextEncoder(nn.Module):
 
 def _attention_bias(mask: Tensor | None, hidden: Tensor) -> Tensor | None:
     """(B, N), True at tokens -> (B, 1, 1, N): 0 at tokens, -inf at padding; None where nothing is padded."""
-    if mask is None or bool(mask.all()):
+    if mask is None or (not torch.compiler.is_compiling() and bool(mask.all())):
         return None
     bias = torch.zeros(mask.shape, dtype=hidden.dtype, device=mask.device)
     return bias.masked_fill(~mask, float("-inf"))[:, None, None, :]

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -20,6 +21,27 @@ _WORD = re.compile(r"[^\W_]+")
 def split_words(text: str) -> list[str]:
     """Words and numbers in lower case; "T-shirt" is two words, so that "t shirt" is the same."""
     return _WORD.findall(unicodedata.normalize("NFKC", text).lower())
+
+
+class Tokenizer(Protocol):
+    """What turns captions into token ids, whatever a token is."""
+
+    @property
+    def context_length(self) -> int:
+        """Tokens that a caption may have."""
+
+    @property
+    def size(self) -> int:
+        """Number of ids."""
+
+    def __call__(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Captions -> token ids (B, L) int64 and mask (B, L) bool, True at tokens."""
+
+    def check_query(self, query: str) -> list[str]:
+        """The words of a query that the model has never seen. Raises QueryError for one that it cannot read."""
+
+    def serialise(self) -> str:
+        """All that a checkpoint must hold to make it again."""
 
 
 class WordTokenizer:
@@ -50,6 +72,20 @@ class WordTokenizer:
         if not words:
             raise DataError("the training captions hold no word that occurs twice; they cannot be learnt from.")
         return cls([PADDING, UNKNOWN, *words[:most]], context_length)
+
+    @classmethod
+    def from_text(cls, text: str, context_length: int) -> WordTokenizer:
+        """What `serialise` wrote. Raises CheckpointError."""
+        return cls(text.splitlines(), context_length)
+
+    def serialise(self) -> str:
+        """One word a line; the line number is the token id."""
+        return "\n".join(self.vocabulary) + "\n"
+
+    @property
+    def size(self) -> int:
+        """Number of words, padding and the unknown one among them."""
+        return len(self.vocabulary)
 
     def __call__(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Captions -> token ids (B, L) int64 and mask (B, L) bool, L the longest of them.

@@ -26,6 +26,10 @@ class ContrastiveLoss(nn.Module):
       masked    left out of the denominator;
       positive  shares the target: q_i is uniform over all columns of the person.
 
+    `match` says to which columns row i belongs, and how much, where rows were mixed of several:
+    q_i is then row i of it, its persons are those of all its columns, and a column that it
+    belongs to is never left out. "positive" hands each share on to all columns of the person.
+
     Source: Wu et al., "Contrastive Transformer Learning with Proximity Data Generation for
     Text-Based Person Search", TCSVT 2023, arXiv 2311.09084.
     Differs: computed in float32 (at τ = 0.005 one unit in the last place of a half-precision
@@ -37,19 +41,35 @@ class ContrastiveLoss(nn.Module):
         self.temperature = temperature
         self.same_person = same_person
 
-    def forward(self, image_embeddings: Tensor, text_embeddings: Tensor, person_ids: Tensor) -> Tensor:
-        """Embeddings (B, D), (B, D) and person ids (B,) -> the loss, a float32 scalar."""
+    def forward(
+        self, image_embeddings: Tensor, text_embeddings: Tensor, person_ids: Tensor, match: Tensor | None = None
+    ) -> Tensor:
+        """Embeddings (B, D), (B, D) and person ids (B,) -> the loss, a float32 scalar.
+
+        match (B, B), the share of text j in image i: rows sum to 1, and every column holds
+        something. Image to text its rows are the target, text to image its columns, normalised.
+        """
         with torch.autocast(image_embeddings.device.type, enabled=False):
             logits = image_embeddings.float() @ text_embeddings.float().T / self.temperature  # (B, B)
-            same = person_ids[:, None] == person_ids[None, :]  # (B, B), true on the diagonal
-            own = torch.eye(len(person_ids), dtype=torch.bool, device=same.device)
+            own, same = _find_matches(person_ids, match)
             if self.same_person == "masked":
-                logits = logits.masked_fill(same & ~own, float("-inf"))
-            match = same if self.same_person == "positive" else own
-            return (_cross_entropy(logits, match) + _cross_entropy(logits.T, match)) / 2
+                logits = logits.masked_fill((same > 0) & (own == 0), float("-inf"))
+            target = same if self.same_person == "positive" else own
+            return (_cross_entropy(logits, target) + _cross_entropy(logits.T, target.T)) / 2
 
 
-def _cross_entropy(logits: Tensor, match: Tensor) -> Tensor:
-    """Mean over rows of −Σ_j q_ij log softmax_j(logits_ij), q uniform over the matches of a row."""
-    log_likelihood = log_softmax(logits, dim=1).masked_fill(~match, 0.0)  # (B, B)
-    return -(log_likelihood.sum(dim=1) / match.sum(dim=1)).mean()
+def _find_matches(person_ids: Tensor, match: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Shares (B, B) of pair j in row i, and the same with the share of a person on all its pairs."""
+    same = (person_ids[:, None] == person_ids[None, :]).float()  # (B, B), 1 on the diagonal
+    same = same / same.sum(dim=1, keepdim=True)
+    if match is None:
+        return torch.eye(len(person_ids), device=same.device), same
+    match = match.to(same)
+    return match, match @ same
+
+
+def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Mean over rows of −Σ_j q_ij log softmax_j(logits_ij), q_i the row of the target divided by its sum."""
+    # Where the target is 0 the logit may be -inf, and 0 · -inf would be NaN.
+    log_likelihood = log_softmax(logits, dim=1).masked_fill(target == 0, 0.0)  # (B, B)
+    return -((log_likelihood * target).sum(dim=1) / target.sum(dim=1)).mean()

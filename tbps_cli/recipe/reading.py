@@ -12,7 +12,8 @@ import yaml
 from pydantic import ValidationError
 
 from tbps_cli.errors import RecipeError
-from tbps_cli.recipe.sections import Recipe, Section
+from tbps_cli.recipe.fields import Section
+from tbps_cli.recipe.sections import Recipe
 from tbps_cli.recipe.strict_yaml import parse_yaml
 
 LARGEST_RECIPE = 1_000_000  # bytes
@@ -71,32 +72,50 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
 
 def _explain(problem: Mapping[str, Any], place: str) -> str:
     """One problem of pydantic's as `file: dotted.place: what is wrong`."""
-    dotted = ".".join(str(part) for part in problem["loc"])
+    location, known = _find_place(problem["loc"])
+    dotted = ".".join(location)
     where = f"{place}: {dotted}: " if dotted else f"{place}: "
     if problem["type"] == "extra_forbidden":
-        known = _fields_at(problem["loc"][:-1])
-        close = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
+        close = difflib.get_close_matches(location[-1], known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}."
         return f"{where}unknown key; {hint}"
     if problem["type"] == "missing":
         return f"{where}missing."
     if problem["type"] == "value_error":
         return f"{where}{problem['ctx']['error']}."
+    if problem["type"].startswith("union_tag"):
+        tags = problem["ctx"].get("expected_tags", "")
+        found = _describe(problem["input"].get("kind")) if isinstance(problem["input"], dict) else "no section"
+        return f"{where}kind is {found}; " + (f"allowed are {tags}." if tags else "a section names its kind.")
     message = problem["msg"]
     return f"{where}{message[0].lower()}{message[1:]}, not {_describe(problem['input'])}."
 
 
-def _fields_at(location: Sequence[Any]) -> list[str]:
+def _find_place(location: Sequence[Any]) -> tuple[list[str], list[str]]:
+    """The keys that lead to a problem, as the recipe has them, and the fields of the section it is in.
+
+    Where a section may be of several kinds, pydantic puts the kind among the keys; it is left out here.
+    """
+    keys: list[str] = []
     section: Any = Recipe
-    for part in location:
-        field = section.model_fields.get(part)
-        if field is None:
-            return []
-        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
-        section = next((kind for kind in candidates if isinstance(kind, type) and issubclass(kind, Section)), None)
-        if section is None:
-            return []
-    return list(section.model_fields)
+    kinds: dict[Any, Any] = {}
+    for part in location[:-1]:
+        if part in kinds:
+            section, kinds = kinds[part], {}
+            continue
+        keys.append(str(part))
+        field = section.model_fields.get(part) if section else None
+        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())] if field else []
+        sections = [kind for kind in candidates if isinstance(kind, type) and issubclass(kind, Section)]
+        section = sections[0] if len(sections) == 1 else None
+        kinds = {_kind_of(kind): kind for kind in sections} if len(sections) > 1 else {}
+    keys += [str(part) for part in location[-1:]]
+    return keys, list(section.model_fields) if section else []
+
+
+def _kind_of(section: type[Section]) -> Any:
+    """The value of `kind` that names a section."""
+    return section.model_fields["kind"].annotation.__args__[0]  # type: ignore[union-attr]
 
 
 def _describe(value: Any) -> str:

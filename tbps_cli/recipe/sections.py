@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-Decay = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1, le=1_000_000)]
-Size = Annotated[int, Field(ge=1, le=4096)]  # of images and layers: a stranger's recipe must not ask for terabytes
-Triple = tuple[Positive, Positive, Positive]
-
-
-class Section(BaseModel):
-    """A part of a recipe: frozen, strict about types, and without unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+from tbps_cli.recipe.encoder_sections import ImageEncoderSection, SmallImageEncoderSection, TextEncoderSection
+from tbps_cli.recipe.fields import Count, Decay, Positive, Section, Share, Size, Triple
 
 
 class DataSection(Section):
@@ -29,9 +19,18 @@ class DataSection(Section):
     val_people: Annotated[int, Field(ge=1)] | None = Field(
         None, description="people held out of train to select the best epoch with, where there is no val split"
     )
-    batch_size: Annotated[int, Field(ge=2)] = Field(description="pairs in a batch, each of another person")
+    batch_size: Annotated[int, Field(ge=2)] = Field(description="pairs in a batch, those of all processes together")
+    sampler: Literal["person", "shuffle"] = Field(
+        "person", description="no person twice in a batch, or pairs as they come"
+    )
+    train_people: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="people of train that are learnt from; absent: all of them"
+    )
     cache: bool = Field(False, description="decode every image once, into a memory-mapped file of the run")
     workers: int = Field(0, ge=0, description="processes that decode images; 0 decodes in the main one")
+    on_missing: Literal["stop", "skip"] = Field(
+        "stop", description="what an image does that cannot be read: end the training, or give way to another pair"
+    )
 
 
 class ImagesSection(Section):
@@ -43,30 +42,7 @@ class ImagesSection(Section):
     std: Triple = Field((0.5, 0.5, 0.5), description="of R, G and B, in fractions")
     flip: Share = Field(0.0, description="chance that a training image is mirrored")
     crop_padding: int = Field(0, ge=0, description="pixels a training image is shifted by at most")
-
-
-class SmallImageEncoderSection(Section):
-    """Keywords of `encoders.small.SmallImageEncoder`, less what other sections know."""
-
-    kind: Literal["small"]
-    patch_height: Count = Field(description="pixels")
-    patch_width: Count = Field(description="pixels")
-    width: Size
-    depth: Annotated[int, Field(ge=1, le=64)] = Field(description="Transformer blocks")
-    heads: Size
-    stripes: Size = Field(description="horizontal stripes that are pooled one by one")
-    stem_blocks: int = Field(1, ge=0, description="blocks before the mixup seam")
-
-
-class SmallTextEncoderSection(Section):
-    """Keywords of `encoders.small.SmallTextEncoder`, less what other sections know."""
-
-    kind: Literal["small"]
-    context_length: Size = Field(description="tokens; a longer caption is cut")
-    width: Size
-    depth: Annotated[int, Field(ge=1, le=64)] = Field(description="Transformer blocks")
-    heads: Size
-    stem_blocks: int = Field(1, ge=0, description="blocks before the mixup seam")
+    erase: Share = Field(0.0, description="chance that a rectangle of a training image is painted over")
 
 
 class LossSection(Section):
@@ -74,7 +50,7 @@ class LossSection(Section):
 
     temperature: Positive
     same_person: Literal["negative", "masked", "positive"] = Field(
-        description="what another pair of the same person is; a batch drawn by `PersonSampler` holds none"
+        description="what another pair of the same person is; data.sampler person puts none into a batch"
     )
 
 
@@ -90,17 +66,27 @@ class WordsSection(Section):
 class OptimSection(Section):
     """Keywords of `training.optim.build_optimizer`."""
 
+    kind: Literal["adamw", "adam"] = "adamw"
     lr: Positive
     weight_decay: float = Field(0.0, ge=0)
     betas: tuple[Decay, Decay] = (0.9, 0.999)
     eps: Positive = 1e-8
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="rate of a layer as a share of the layer's above it"
+    )
+    new_lr: Positive | None = Field(None, description="rate of what does not start from `weights`; absent: lr")
 
 
 class ScheduleSection(Section):
     """Keywords of `training.schedule.learning_rate_at`."""
 
-    kind: Literal["constant", "cosine"]
+    kind: Literal["constant", "cosine", "step"]
     warmup: Share = Field(0.0, description="share of all steps in which the rate rises linearly")
+    warmup_epochs: float = Field(0.0, ge=0, description="or the number of epochs")
+    warmup_start: Share = Field(0.0, description="share of lr that it rises from")
+    milestones: tuple[Positive, ...] = Field((), description="epochs after which a step comes")
+    factor: Positive = Field(0.1, description="what a step multiplies the rate with")
+    by_epoch: bool = Field(False, description="the rate changes between epochs only")
 
 
 class CaptionsSection(Section):
@@ -108,6 +94,30 @@ class CaptionsSection(Section):
 
     shorten: Share = Field(0.0, description="chance that only some clauses of a caption are kept")
     clauses: Count = Field(3, description="clauses that a shortened caption keeps at most")
+    chance: Share = Field(0.0, description="chance that words change, by one of the next three")
+    synonym: float = Field(1.0, ge=0, description="weight of replacing words by synonyms")
+    crop: float = Field(1.0, ge=0, description="weight of deleting words in a row")
+    delete: float = Field(1.0, ge=0, description="weight of deleting words here and there")
+    share: Share = Field(0.2, description="of the words of a caption that change")
+    fewest: Count = Field(1, description="words that change at least")
+    most: Count = Field(10, description="words that change at most")
+    protect: bool = Field(True, description="colours, garments and what else tells people apart stay")
+    lexicon: str | None = Field(None, description="folder of another lexicon than the one that comes with tbps")
+
+
+class PairMixupSection(Section):
+    """Keywords of `proximity.mixup.PairMixup`; absent: no pair is mixed."""
+
+    chance: Share = Field(0.5, description="that the mean of two images gets both captions")
+
+
+class FeatureMixupSection(Section):
+    """Keywords of `proximity.mixup.FeatureMixup`; absent: no hidden state is mixed."""
+
+    chance: Share = Field(description="that a batch is mixed between stem and trunk")
+    weight: Share | None = Field(None, description="of a row itself; give this or alpha")
+    alpha: Positive | None = Field(None, description="the weight is drawn from Beta(alpha, alpha)")
+    target: Literal["pair", "two"] = Field("pair", description="a mixed pair is its own positive, or has two")
 
 
 class TrainingSection(Section):
@@ -115,9 +125,15 @@ class TrainingSection(Section):
 
     epochs: Count
     precision: Literal["float32", "bf16", "fp16"] = "float32"
-    accumulate: Count = Field(1, description="batches whose gradients are averaged for one step")
+    micro_batches: Count = Field(1, description="parts a batch is embedded in, for less memory; the gradient stays")
+    checkpoint_activations: bool = Field(False, description="compute activations twice instead of keeping them")
+    compile: bool = Field(False, description="have torch.compile make the encoders faster")
     clip_norm: Positive | None = Field(None, description="largest norm of the gradient")
     ema: Decay = Field(0.0, description="decay of the averaged weights; 0: none")
+    validate_every: Count = Field(
+        1, description="epochs from one look at val to the next; the last is always looked at"
+    )
+    save_every: Count | None = Field(None, description="batches after which last/ is saved within an epoch")
     tensorboard: bool = Field(False, description="also write curves for TensorBoard")
 
 
@@ -128,32 +144,40 @@ class Recipe(Section):
     seed: int = Field(0, ge=0, lt=2**62)
     data: DataSection
     images: ImagesSection
-    image_encoder: SmallImageEncoderSection
-    text_encoder: SmallTextEncoderSection
+    image_encoder: ImageEncoderSection
+    text_encoder: TextEncoderSection
     embedding_dim: Size
     loss: LossSection
     words: WordsSection | None = None
     optim: OptimSection
     schedule: ScheduleSection
     captions: CaptionsSection | None = None
+    pair_mixup: PairMixupSection | None = None
+    feature_mixup: FeatureMixupSection | None = None
     training: TrainingSection
 
     @model_validator(mode="after")
     def _shapes_fit(self) -> Recipe:
-        encoder, images = self.image_encoder, self.images
-        for side in ("height", "width"):
-            pixels, patch = getattr(images, side), getattr(encoder, f"patch_{side}")
-            if pixels % patch:
-                raise ValueError(f"images.{side} {pixels} is no multiple of image_encoder.patch_{side} {patch}")
-        rows = images.height // encoder.patch_height
-        if rows % encoder.stripes:
-            raise ValueError(
-                f"{rows} rows of patches cannot be split evenly into image_encoder.stripes {encoder.stripes}"
-            )
+        if isinstance(self.image_encoder, SmallImageEncoderSection):
+            _check_stripes(self.images, self.image_encoder)
+        if self.schedule.warmup and self.schedule.warmup_epochs:
+            raise ValueError("schedule.warmup and schedule.warmup_epochs: give one of the two")
         for place in ("image_encoder", "text_encoder"):
             section = getattr(self, place)
-            if section.width % section.heads:
-                raise ValueError(f"{place}.width {section.width} is no multiple of {place}.heads {section.heads}")
-            if section.stem_blocks > section.depth:
-                raise ValueError(f"{place}.stem_blocks {section.stem_blocks} is more than its depth {section.depth}")
+            width, heads, depth = (getattr(section, name, None) for name in ("width", "heads", "depth"))
+            if width and heads and width % heads:
+                raise ValueError(f"{place}.width {width} is no multiple of {place}.heads {heads}")
+            if depth is not None and section.stem_blocks > depth:
+                raise ValueError(f"{place}.stem_blocks {section.stem_blocks} is more than its depth {depth}")
         return self
+
+
+def _check_stripes(images: ImagesSection, encoder: SmallImageEncoderSection) -> None:
+    """The small image encoder cuts an image into whole patches, and those into whole stripes."""
+    for side in ("height", "width"):
+        pixels, patch = getattr(images, side), getattr(encoder, f"patch_{side}")
+        if pixels % patch:
+            raise ValueError(f"images.{side} {pixels} is no multiple of image_encoder.patch_{side} {patch}")
+    rows = images.height // encoder.patch_height
+    if rows % encoder.stripes:
+        raise ValueError(f"{rows} rows of patches cannot be split evenly into image_encoder.stripes {encoder.stripes}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,21 +13,24 @@ from tbps_cli.checkpoint import Checkpoint, open_checkpoint
 from tbps_cli.data.layouts import place_of
 from tbps_cli.data.phrases import PhraseTable
 from tbps_cli.data.records import PersonRecord
+from tbps_cli.data.sampler import PersonSampler, Sampler, ShuffleSampler
 from tbps_cli.data.sources import Source, find_source
 from tbps_cli.data.transforms import ImageTransform
 from tbps_cli.encoders.dual import DualEncoder
-from tbps_cli.encoders.small import SmallImageEncoder, SmallTextEncoder
-from tbps_cli.encoders.tokenizer import WordTokenizer, split_words
+from tbps_cli.encoders.tokenizer import Tokenizer, split_words
 from tbps_cli.errors import CheckpointError, RecipeError
 from tbps_cli.losses.contrastive import ContrastiveLoss
 from tbps_cli.losses.words import WordLoss
 from tbps_cli.proximity.captions import CaptionAugmenter
+from tbps_cli.proximity.mixup import FeatureMixup, PairMixup
 from tbps_cli.recipe import Recipe, parse_recipe
 from tbps_cli.runtime import Advance, Progress
+from tbps_cli.stages.encoders import build_dual, read_tokenizer
 from tbps_cli.toypedes.dataset import SIZES, draw_dataset, is_current
 from tbps_cli.training import optim
 from tbps_cli.training.objective import Objective
 
+VOCABULARY = "vocabulary.txt"  # of a checkpoint
 TOY_SEED = 0  # of the drawings; a recipe's seed is of the training
 
 
@@ -36,7 +39,7 @@ class LoadedEncoder:
     """A checkpoint made ready for embedding; half of it when only half was asked for."""
 
     dual: DualEncoder
-    tokenizer: WordTokenizer
+    tokenizer: Tokenizer
     transform: ImageTransform
     recipe: Recipe
     checkpoint: Checkpoint
@@ -79,25 +82,6 @@ def build_transform(recipe: Recipe) -> ImageTransform:
     return ImageTransform(**recipe.images.model_dump())
 
 
-def build_dual(recipe: Recipe, vocabulary_size: int, *, image: bool = True, text: bool = True) -> DualEncoder:
-    """New encoders with random weights, from torch's generator."""
-    image_section = recipe.image_encoder.model_dump(exclude={"kind"})
-    text_section = recipe.text_encoder.model_dump(exclude={"kind"})
-    return DualEncoder(
-        SmallImageEncoder(
-            image_height=recipe.images.height,
-            image_width=recipe.images.width,
-            embedding_dim=recipe.embedding_dim,
-            **image_section,
-        )
-        if image
-        else None,
-        SmallTextEncoder(vocabulary_size=vocabulary_size, embedding_dim=recipe.embedding_dim, **text_section)
-        if text
-        else None,
-    )
-
-
 def load_encoder(path: Path, device: torch.device, *, image: bool = True, text: bool = True) -> LoadedEncoder:
     """Load a checkpoint for embedding. Raises CheckpointError.
 
@@ -108,9 +92,8 @@ def load_encoder(path: Path, device: torch.device, *, image: bool = True, text: 
         recipe = parse_recipe(checkpoint.read_text("recipe.yaml"), place=str(checkpoint.folder / "recipe.yaml"))
     except RecipeError as error:
         raise CheckpointError(f"{error}\nThis tbps cannot read the checkpoint's recipe.") from None
-    vocabulary = checkpoint.read_text("vocabulary.txt").splitlines()
-    tokenizer = WordTokenizer(vocabulary, recipe.text_encoder.context_length)
-    dual = build_dual(recipe, len(vocabulary), image=image, text=text)
+    tokenizer = read_tokenizer(recipe, checkpoint.read_text(VOCABULARY))
+    dual = build_dual(recipe, tokenizer, image=image, text=text)
     for name in (["image_encoder"] if image else []) + (["text_encoder"] if text else []):
         try:
             getattr(dual, name).load_state_dict(checkpoint.read_tensors(name))
@@ -120,20 +103,43 @@ def load_encoder(path: Path, device: torch.device, *, image: bool = True, text: 
     return LoadedEncoder(dual, tokenizer, build_transform(recipe), recipe, checkpoint)
 
 
-def build_objective(recipe: Recipe, records: Sequence[PersonRecord]) -> Objective:
+def build_objective(recipe: Recipe, records: Sequence[PersonRecord], dual: DualEncoder) -> Objective:
     """The loss of a batch; its words, where the recipe predicts any, are those of the records."""
     contrastive = ContrastiveLoss(**recipe.loss.model_dump())
+    has_two = recipe.feature_mixup is not None and recipe.feature_mixup.target == "two"
     section = recipe.words
     if section is None:
-        return Objective(contrastive)
+        return Objective(contrastive, dual.normalise, two_targets=has_two)
     table = PhraseTable(records, split_words, section.fewest, section.most)
     words = WordLoss(recipe.embedding_dim, table.frequencies)
-    return Objective(contrastive, words, table.lookup, alone=section.alone, weight=section.weight)
+    return Objective(
+        contrastive,
+        dual.normalise,
+        words,
+        table.lookup,
+        alone=section.alone,
+        weight=section.weight,
+        two_targets=has_two,
+    )
 
 
-def build_optimizer(recipe: Recipe, *modules: nn.Module) -> torch.optim.Optimizer:
-    return optim.build_optimizer(modules, **recipe.optim.model_dump())
+def build_optimizer(recipe: Recipe, new: Iterable[nn.Parameter], *modules: nn.Module) -> torch.optim.Optimizer:
+    """`new` are the parameters that do not start from pretrained weights."""
+    return optim.build_optimizer(modules, new=new, **recipe.optim.model_dump())
+
+
+def build_sampler(recipe: Recipe, person_ids: Sequence[int]) -> Sampler:
+    kind = PersonSampler if recipe.data.sampler == "person" else ShuffleSampler
+    return kind(person_ids, recipe.data.batch_size, recipe.seed)
 
 
 def build_caption_augmenter(recipe: Recipe) -> CaptionAugmenter | None:
     return CaptionAugmenter(**recipe.captions.model_dump()) if recipe.captions else None
+
+
+def build_pair_mixup(recipe: Recipe) -> PairMixup | None:
+    return PairMixup(**recipe.pair_mixup.model_dump()) if recipe.pair_mixup else None
+
+
+def build_feature_mixup(recipe: Recipe) -> FeatureMixup | None:
+    return FeatureMixup(**recipe.feature_mixup.model_dump()) if recipe.feature_mixup else None

@@ -10,9 +10,9 @@ from typing import Any
 
 PACKAGES = (
     "torch", "torchvision", "open_clip_torch", "diffusers", "transformers", "timm", "click", "rich", "PyYAML",
-    "pydantic", "safetensors", "scikit-learn", "pillow", "h5py", "numpy",
+    "tokenizers", "huggingface_hub", "pydantic", "safetensors", "scikit-learn", "pillow", "h5py", "numpy",
 )  # fmt: skip
-EXTRAS = ("tensorboard",)
+EXTRAS = ("tensorboard", "onnx", "onnxscript")
 
 
 @dataclass(frozen=True)

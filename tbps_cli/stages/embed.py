@@ -15,7 +15,7 @@ from tbps_cli.data.records import UNKNOWN_PERSON, Split, flatten_captions, selec
 from tbps_cli.data.sources import find_images
 from tbps_cli.data.transforms import ImageTransform
 from tbps_cli.encoders.dual import DualEncoder
-from tbps_cli.encoders.tokenizer import WordTokenizer
+from tbps_cli.encoders.tokenizer import Tokenizer
 from tbps_cli.errors import DataError
 from tbps_cli.features import FeatureInfo, FeatureWriter
 from tbps_cli.recipe import dump_recipe
@@ -131,7 +131,7 @@ def embed_images(
 
 @torch.inference_mode()
 def embed_captions(
-    dual: DualEncoder, tokenizer: WordTokenizer, captions: Sequence[str]
+    dual: DualEncoder, tokenizer: Tokenizer, captions: Sequence[str]
 ) -> Iterator[tuple[Sequence[int], Tensor]]:
     """Rows and unit vectors (n, D) on the CPU, batch by batch."""
     device = next(dual.parameters()).device

@@ -15,7 +15,7 @@ from tbps_cli.data.records import PersonRecord, Split, flatten_captions, select_
 from tbps_cli.data.sources import Source
 from tbps_cli.data.transforms import ImageTransform
 from tbps_cli.encoders.dual import DualEncoder
-from tbps_cli.encoders.tokenizer import WordTokenizer
+from tbps_cli.encoders.tokenizer import Tokenizer
 from tbps_cli.errors import DataError, FeatureError
 from tbps_cli.features import open_features
 from tbps_cli.retrieval.bootstrap import Interval, bootstrap_intervals
@@ -199,7 +199,7 @@ def _rank(embedded: EmbeddedSplit, both_directions: bool, protocol: Protocol) ->
 
 def embed_split(
     dual: DualEncoder,
-    tokenizer: WordTokenizer,
+    tokenizer: Tokenizer,
     transform: ImageTransform,
     records: Sequence[PersonRecord],
     *,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -12,37 +12,34 @@ from typing import Any
 
 import torch
 
-from tbps_cli.checkpoint import open_checkpoint, restore_checkpoint, save_checkpoint
-from tbps_cli.data.holdout import hold_out_people
-from tbps_cli.data.images import DecodedImages, ImageFiles
+from tbps_cli.checkpoint import save_checkpoint
+from tbps_cli.data.batch import PairBatch
 from tbps_cli.data.pairs import PairLoader
-from tbps_cli.data.records import PersonRecord, flatten_captions, select_split
-from tbps_cli.data.sampler import PersonSampler
+from tbps_cli.data.records import PersonRecord, flatten_captions
+from tbps_cli.data.sampler import derive_seed
 from tbps_cli.encoders.dual import DualEncoder
-from tbps_cli.encoders.tokenizer import WordTokenizer
-from tbps_cli.errors import DataError, TrainingError
+from tbps_cli.encoders.tokenizer import Tokenizer
+from tbps_cli.errors import DeviceError
 from tbps_cli.recipe import Recipe, dump_recipe
 from tbps_cli.retrieval.metrics import RetrievalReport
 from tbps_cli.runtime import SILENCE, Progress, autocast, find_device
-from tbps_cli.stages.assemble import (
-    build_caption_augmenter,
-    build_dual,
-    build_objective,
-    build_optimizer,
-    build_transform,
-    open_dataset,
-)
+from tbps_cli.stages.assemble import VOCABULARY, build_sampler, build_transform
+from tbps_cli.stages.encoders import HALVES, build_tokenizer
 from tbps_cli.stages.evaluate import embed_split
-from tbps_cli.training.run import Run
+from tbps_cli.stages.position import POSITION, Position, take_up
+from tbps_cli.stages.prepare import build_loader, build_trainer, read_splits
+from tbps_cli.training.distributed import Processes, join_processes, leave_processes
+from tbps_cli.training.run import BAD_BATCH, Run
 from tbps_cli.training.schedule import learning_rate_at
 from tbps_cli.training.trainer import Trainer
-
-VOCABULARY = "vocabulary.txt"
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """A finished run. `validation` is of the best epoch; None where the data has no val split."""
+    """A finished run. `validation` is of the best epoch; None where the data has no val split.
+
+    rank: of this process among those that trained together; what it says, the first one says for all.
+    """
 
     run: Path
     checkpoint: Path
@@ -50,20 +47,11 @@ class TrainResult:
     best_epoch: int
     validation: RetrievalReport | None
     seconds: float
+    rank: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return asdict(self)
-
-
-@dataclass
-class _Position:
-    """How far a training is, and how good it has been; what `last/training.json` holds."""
-
-    epoch: int = 0
-    best_epoch: int = 0
-    best: dict[str, Any] | None = None
-    seconds: float = 0.0
 
 
 def train(
@@ -79,48 +67,90 @@ def train(
     """Train a dual encoder, or go on with a training that was stopped.
 
     After each epoch the val split is ranked; `best/` is the epoch of the highest rank-1, or the
-    last one where there is no val split. Nothing is ever selected on test.
+    last one where there is no val split. Nothing is ever selected on test. `last/` is saved after
+    each epoch, and within epochs whenever `training.save_every` batches are done.
+
+    Several processes that torchrun started train together, and share each batch; the first one
+    validates, writes, and shows progress. All need the run folder.
 
     Raises RecipeError, DataError, OutputError, DeviceError or TrainingError.
     """
     found = find_device(device)
     autocast(found, recipe.training.precision)  # an impossible precision is said before any work
-    train_records, val_records = _read_splits(recipe, root, progress)
-    sampler = PersonSampler(flatten_captions(train_records).person_ids, recipe.data.batch_size, recipe.seed)
-    run = Run.open(
-        run_folder,
-        dump_recipe(recipe),
-        resume=resume,
-        overwrite=overwrite,
-        tensorboard=recipe.training.tensorboard,
-    )
-    tokenizer = WordTokenizer.from_captions(
-        (caption for record in train_records for caption in record.captions), recipe.text_encoder.context_length
-    )
+    processes = join_processes(found.type)
+    try:
+        if processes.count > 1 and found.index is not None:
+            raise DeviceError(f"--device {device}: {processes.count} processes take a GPU each; use --device cuda.")
+        shown = progress if processes.is_first else SILENCE
+        return _train(recipe, run_folder, root, found, resume, overwrite, processes, shown)
+    finally:
+        leave_processes(processes)
+
+
+def _train(
+    recipe: Recipe,
+    run_folder: Path,
+    root: Path | None,
+    device: torch.device,
+    resume: bool,
+    overwrite: bool,
+    processes: Processes,
+    progress: Progress,
+) -> TrainResult:
+    with processes.first_ahead():  # it draws a ToyPEDES that is not there
+        train_records, val_records = read_splits(recipe, root, progress)
+    # Too few people, or shares that are uneven, are said before any work.
+    build_sampler(recipe, flatten_captions(train_records).person_ids).share_of(processes.rank, processes.count)
+    with processes.first_ahead():
+        run = Run.open(
+            run_folder,
+            dump_recipe(recipe),
+            resume=resume or not processes.is_first,
+            overwrite=overwrite and processes.is_first,
+            tensorboard=recipe.training.tensorboard and processes.is_first,
+        )
+    tokenizer = build_tokenizer(recipe, (caption for record in train_records for caption in record.captions))
     torch.manual_seed(recipe.seed)
-    trainer = _build_trainer(recipe, train_records, tokenizer, found)
-    position = _take_up(run, trainer, tokenizer)
-    if position.epoch:
-        progress.note(f"{run.last}: goes on after epoch {position.epoch} of {recipe.training.epochs}")
+    trainer = build_trainer(
+        recipe, train_records, tokenizer, device, pretrained=not run.last.exists(), processes=processes
+    )
+    position = take_up(run, trainer, tokenizer, processes)
+    if position.epoch or position.batch:
+        inside = f" and {position.batch} batches of the next" if position.batch else ""
+        progress.note(f"{run.last}: goes on after epoch {position.epoch} of {recipe.training.epochs}{inside}")
     if position.epoch < recipe.training.epochs:
-        loader = _build_loader(recipe, train_records, sampler, tokenizer, run, progress)
+        with processes.share_fate():
+            cache = run.folder if recipe.data.cache else None
+            loader = build_loader(recipe, train_records, tokenizer, progress, cache=cache, processes=processes)
+    began = time.monotonic() - position.seconds
+
+    def after_step(count: int) -> None:
+        save_every = recipe.training.save_every
+        if save_every is None or position.batch % save_every or position.batch == count:
+            return
+        with processes.share_fate():
+            if processes.is_first:
+                position.seconds = time.monotonic() - began
+                _save(run.last, _model_of(trainer), recipe, tokenizer, position, None, state=trainer.state())
+
     while position.epoch < recipe.training.epochs:
-        started = time.monotonic()
-        epoch = position.epoch + 1
-        torch.manual_seed(recipe.seed + epoch)
-        loss = _train_epoch(recipe, trainer, loader, epoch, progress)
-        dual = trainer.averaged.eval()
-        assert isinstance(dual, DualEncoder)
-        report = _validate(dual, recipe, tokenizer, val_records)
-        position.epoch = epoch
-        position.seconds += time.monotonic() - started
-        if report is None or position.best is None or report.rank_1 > position.best["rank_1"]:
-            position.best_epoch, position.best = epoch, report.as_dict() if report else None
-            _save(run.best, dual, recipe, tokenizer, position, report)
-        figures = {f"val/{name}": value for name, value in report.as_dict().items()} if report else {}
-        run.log({"epoch": epoch, "loss": loss, "seconds": round(position.seconds, 1)} | figures)
-        _save(run.last, dual, recipe, tokenizer, position, report, state=trainer.state())
-        progress.note(_describe_epoch(epoch, recipe, loss, report))
+        keep = partial(_keep_bad_batch, run, train_records, position.epoch + 1, processes.rank)
+        loss = _train_epoch(recipe, trainer, loader, position, progress, after_step, keep)
+        with processes.share_fate():
+            if processes.is_first:
+                position.epoch, position.batch, position.loss_sum = position.epoch + 1, 0, 0.0
+                is_looked_at = position.epoch == recipe.training.epochs or not (
+                    position.epoch % recipe.training.validate_every
+                )
+                seen = val_records if is_looked_at else []
+                report = _validate(_model_of(trainer).eval(), recipe, tokenizer, seen)
+                position.seconds = time.monotonic() - began
+                is_best = not val_records or (
+                    report is not None and (position.best is None or report.rank_1 > position.best["rank_1"])
+                )
+                _keep(run, trainer, recipe, tokenizer, position, loss, report, is_best)
+                progress.note(_describe_epoch(position.epoch, recipe, loss, report))
+        vars(position).update(processes.broadcast(vars(position)))
     return TrainResult(
         run=run.folder,
         checkpoint=run.best,
@@ -128,135 +158,113 @@ def train(
         best_epoch=position.best_epoch,
         validation=RetrievalReport(**position.best) if position.best else None,
         seconds=position.seconds,
+        rank=processes.rank,
     )
 
 
-def _read_splits(
-    recipe: Recipe, root: Path | None, progress: Progress
-) -> tuple[list[PersonRecord], list[PersonRecord]]:
-    """The records to train on, and those to select the best epoch with, if there are any."""
-    section = recipe.data
-    _, records = open_dataset(section.dataset, root, progress)
-    if section.val_people is not None:
-        records = hold_out_people(records, section.val_people, recipe.seed)
-    train_records = select_split(records, "train", dataset=section.dataset)
-    if not any(record.captions for record in train_records):
-        raise DataError(f"{section.dataset}: none of its {len(train_records):,} training images has a caption.")
-    return train_records, [record for record in records if record.split == "val"]
-
-
-def _build_trainer(
-    recipe: Recipe, records: Sequence[PersonRecord], tokenizer: WordTokenizer, device: torch.device
-) -> Trainer:
-    dual = build_dual(recipe, len(tokenizer.vocabulary)).to(device)
-    objective = build_objective(recipe, records).to(device)
-    section = recipe.training
-    return Trainer(
-        dual,
-        objective,
-        build_optimizer(recipe, dual, objective),
-        device,
-        autocast=partial(autocast, device, section.precision),
-        scale_gradients=section.precision == "fp16",
-        accumulate=section.accumulate,
-        clip_norm=section.clip_norm,
-        ema=section.ema,
-    )
-
-
-def _take_up(run: Run, trainer: Trainer, tokenizer: WordTokenizer) -> _Position:
-    """Load what `last/` holds into the trainer, if there is one."""
-    restore_checkpoint(run.last)
-    restore_checkpoint(run.best)
-    if not run.last.exists():
-        if len(run.read_metrics()) > 1:
-            raise TrainingError(f"{run.last}: is gone, and with it what a resume needs. Train anew with --overwrite.")
-        run.forget_after(0)
-        return _Position()
-    checkpoint = open_checkpoint(run.last)
-    if checkpoint.read_text(VOCABULARY) != _write_vocabulary(tokenizer):
-        raise TrainingError(
-            f"{run.last}: the training captions are other ones now; their words differ from the vocabulary it was "
-            "trained with. Give the same data to resume it, or train anew."
-        )
-    trainer.load_state(checkpoint.read_tensors("training"))
-    position = _Position(**checkpoint.read_json("training.json"))
-    run.forget_after(position.epoch)
-    return position
-
-
-def _build_loader(
+def _train_epoch(
     recipe: Recipe,
-    records: Sequence[PersonRecord],
-    sampler: PersonSampler,
-    tokenizer: WordTokenizer,
-    run: Run,
+    trainer: Trainer,
+    loader: PairLoader,
+    position: Position,
     progress: Progress,
-) -> PairLoader:
-    transform = build_transform(recipe)
-    files = ImageFiles([record.image for record in records], transform)
-    images: ImageFiles | DecodedImages = files
-    if recipe.data.cache:
-        with progress.track("decoding images", len(records)) as advance:
-            images = DecodedImages(files, run.folder, lambda steps: advance(steps, ""))
-    return PairLoader(
-        records,
-        images,
-        transform,
-        tokenizer,
-        sampler,
-        seed=recipe.seed,
-        workers=recipe.data.workers,
-        augment_caption=build_caption_augmenter(recipe),
-    )
+    after_step: Callable[[int], None],
+    keep_bad_batch: Callable[[PairBatch, int], Path],
+) -> float:
+    """What is left of the next epoch; moves `position` on, and returns the mean loss of the whole epoch.
 
-
-def _train_epoch(recipe: Recipe, trainer: Trainer, loader: PairLoader, epoch: int, progress: Progress) -> float:
-    epochs, schedule, lr = recipe.training.epochs, recipe.schedule, recipe.optim.lr
-    count, batches = loader.epoch(epoch)
+    after_step: called with the number of batches of the epoch.
+    """
+    epoch, epochs = position.epoch + 1, recipe.training.epochs
+    schedule, lr = recipe.schedule.model_dump(), recipe.optim.lr
+    count, batches = loader.epoch(epoch, start=position.batch)
     with progress.track(f"epoch {epoch} of {epochs}", count) as advance:
-        return trainer.train_epoch(
+        advance(position.batch, "")
+
+        def on_step(loss: float) -> None:
+            position.batch += 1
+            position.loss_sum += loss
+            advance(1, f"loss {loss:.3f}")
+            after_step(count)
+
+        trainer.train_epoch(
             batches,
             count,
+            start=position.batch,
+            seed=derive_seed(recipe.seed, epoch),
             progress=lambda done: (epoch - 1 + done) / epochs,
-            learning_rate=lambda done: learning_rate_at(done, lr, **schedule.model_dump()),
-            on_batch=lambda loss: advance(1, f"loss {loss:.3f}"),
+            learning_rate=lambda done: learning_rate_at(done, lr, **schedule, epochs=epochs),
+            on_step=on_step,
+            on_bad_batch=keep_bad_batch,
         )
+    return position.loss_sum / count
+
+
+def _keep_bad_batch(
+    run: Run, records: Sequence[PersonRecord], epoch: int, rank: int, batch: PairBatch, number: int
+) -> Path:
+    """Write one process's part of a batch that could not be learnt from."""
+    folder = run.folder / f"{BAD_BATCH}-{rank}"
+    images = [records[row].name for row in batch.image_ids.tolist()]
+    text = json.dumps({"epoch": epoch, "batch": number + 1, "images": images}, indent=2) + "\n"
+    save_checkpoint(folder, {"batch": vars(batch)}, {"batch.json": text})
+    return folder
+
+
+def _model_of(trainer: Trainer) -> DualEncoder:
+    assert isinstance(trainer.averaged, DualEncoder)
+    return trainer.averaged
 
 
 def _validate(
-    dual: DualEncoder, recipe: Recipe, tokenizer: WordTokenizer, records: Sequence[PersonRecord]
+    dual: DualEncoder, recipe: Recipe, tokenizer: Tokenizer, records: Sequence[PersonRecord]
 ) -> RetrievalReport | None:
     if not records:
         return None
     return embed_split(dual, tokenizer, build_transform(recipe), records).rank().summarise()
 
 
+def _keep(
+    run: Run,
+    trainer: Trainer,
+    recipe: Recipe,
+    tokenizer: Tokenizer,
+    position: Position,
+    loss: float,
+    report: RetrievalReport | None,
+    is_best: bool,
+) -> None:
+    """Write what an epoch came to."""
+    dual = _model_of(trainer)
+    if is_best:
+        position.best_epoch, position.best = position.epoch, report.as_dict() if report else None
+        _save(run.best, dual, recipe, tokenizer, position, report)
+    figures = {f"val/{name}": value for name, value in report.as_dict().items()} if report else {}
+    run.log({"epoch": position.epoch, "loss": loss, "seconds": round(position.seconds, 1)} | figures)
+    _save(run.last, dual, recipe, tokenizer, position, report, state=trainer.state())
+
+
 def _save(
     folder: Path,
     dual: DualEncoder,
     recipe: Recipe,
-    tokenizer: WordTokenizer,
-    position: _Position,
+    tokenizer: Tokenizer,
+    position: Position,
     measured: RetrievalReport | None,
     state: dict[str, torch.Tensor] | None = None,
 ) -> None:
     """Write a checkpoint; with `state`, one that a training can be taken up from."""
-    tensors = {name: getattr(dual, name).state_dict() for name in ("image_encoder", "text_encoder")}
+    tensors = {name: getattr(dual, name).state_dict() for name in HALVES}
     report = {"dataset": recipe.data.dataset, "epoch": position.epoch, "val": measured.as_dict() if measured else None}
     texts = {
         "recipe.yaml": dump_recipe(recipe),
-        VOCABULARY: _write_vocabulary(tokenizer),
+        VOCABULARY: tokenizer.serialise(),
         "report.json": json.dumps(report, indent=2) + "\n",
     }
     if state is not None:
         tensors["training"] = state
-        texts["training.json"] = json.dumps(vars(position)) + "\n"
+        texts[POSITION] = json.dumps(vars(position)) + "\n"
     save_checkpoint(folder, tensors, texts)
-
-
-def _write_vocabulary(tokenizer: WordTokenizer) -> str:
-    return "\n".join(tokenizer.vocabulary) + "\n"
 
 
 def _describe_epoch(epoch: int, recipe: Recipe, loss: float, report: RetrievalReport | None) -> str:

@@ -1,54 +1,70 @@
-"""What one batch costs: the contrastive loss, and the prediction of words where a recipe asks for it."""
+"""What a batch costs: the contrastive loss, and word prediction where a recipe asks for it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 from torch import Tensor, nn
 
-from tbps_cli.data.batch import PairBatch
-
-
-class EmbedsPairs(Protocol):
-    """What an objective needs of a dual encoder."""
-
-    def embed_image(self, images: Tensor) -> Tensor: ...
-    def embed_text(self, token_ids: Tensor, token_mask: Tensor) -> Tensor: ...
-    def normalise(self, embeddings: Tensor) -> Tensor: ...
-
 
 class Objective(nn.Module):
-    """The loss of a batch at a point of the training.
+    """The loss of a batch of embeddings at a point of the training.
 
+    normalise: (B, D) -> unit vectors, for the contrastive loss.
     words: predicts phrases from image embeddings; `find_phrases` gives the phrases of rows of
     records. In the first share `alone` of the training that is all, and the text encoder rests;
     afterwards it is added to the contrastive loss with `weight`.
+    two_targets: what an image that feature mixup made of two is to the contrastive loss. False:
+    its caption was mixed likewise, and the two are a pair like any other. True: it matches the
+    captions of both, each with its share.
     """
 
     def __init__(
         self,
         contrastive: nn.Module,
+        normalise: Callable[[Tensor], Tensor],
         words: nn.Module | None = None,
         find_phrases: Callable[[Tensor], Tensor] | None = None,
         *,
         alone: float = 0.0,
         weight: float = 1.0,
+        two_targets: bool = False,
     ) -> None:
         super().__init__()
         assert (words is None) == (find_phrases is None)
-        self.contrastive, self.words, self.find_phrases = contrastive, words, find_phrases
-        self.alone, self.weight = alone, weight
+        self.contrastive, self.normalise = contrastive, normalise
+        self.words, self.find_phrases = words, find_phrases
+        self.alone, self.weight, self.two_targets = alone, weight, two_targets
 
-    def forward(self, dual: EmbedsPairs, batch: PairBatch, progress: float) -> Tensor:
-        """The loss of a batch when the share `progress` (0 to 1) of the training is done."""
-        images = dual.embed_image(batch.images)
+    def needs_texts(self, progress: float) -> bool:
+        """Whether the loss looks at captions when the share `progress` (0 to 1) of the training is done."""
+        return self.words is None or progress >= self.alone
+
+    def forward(
+        self,
+        images: Tensor,
+        texts: Tensor | None,
+        person_ids: Tensor,
+        image_ids: Tensor,
+        progress: float,
+        shares: Tensor | None = None,
+    ) -> Tensor:
+        """The loss of embeddings (B, D), not normalised; `texts` is None while it needs none.
+
+        shares (B, B): how much of image j is in row i of `images`, where they were mixed.
+        """
         predicted = None
         if self.words is not None and self.find_phrases is not None:
-            phrases = self.find_phrases(batch.image_ids.cpu()).to(images.device)
+            phrases = self.find_phrases(image_ids.cpu()).to(images.device)  # (B, C)
+            if shares is not None:
+                phrases = shares.to(phrases.dtype) @ phrases
             predicted = self.words(images, phrases)
-            if progress < self.alone:
+            if texts is None:
                 return predicted
-        texts = dual.embed_text(batch.token_ids, batch.token_mask)
-        loss = self.contrastive(dual.normalise(images), dual.normalise(texts), batch.person_ids)
+        assert texts is not None
+        unit_vectors = self.normalise(images), self.normalise(texts)
+        if self.two_targets and shares is not None:
+            loss = self.contrastive(*unit_vectors, person_ids, match=shares)
+        else:
+            loss = self.contrastive(*unit_vectors, person_ids)
         return loss if predicted is None else loss + self.weight * predicted

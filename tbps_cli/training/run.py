@@ -10,7 +10,7 @@ from typing import Any
 
 from tbps_cli.errors import DependencyError, OutputError, TrainingError
 
-RECIPE, METRICS = "recipe.yaml", "metrics.jsonl"
+RECIPE, METRICS, BAD_BATCH = "recipe.yaml", "metrics.jsonl", "bad-batch"
 
 
 class Run:
@@ -31,10 +31,15 @@ class Run:
     ) -> Run:
         """Make the folder of a new run, or open the one to go on with.
 
+        A folder that holds a recipe and nothing else is of a run that never began, and is taken for a new one.
         Raises OutputError for a folder that is in use, TrainingError for another recipe's run.
         """
         known = folder / RECIPE
         try:
+            if known.exists() and [path.name for path in folder.iterdir()] == [RECIPE]:
+                if known.read_text(encoding="utf-8") != recipe:
+                    _write_whole(known, recipe)
+                return cls(folder, tensorboard=tensorboard)
             if known.exists() and resume and known.read_text(encoding="utf-8") != recipe:
                 raise TrainingError(
                     f"{folder}: was trained with another recipe ({known}). Give the same recipe and the same "
@@ -97,6 +102,8 @@ def _clear(folder: Path) -> None:
     """Remove what a run wrote, and nothing that somebody else put there."""
     for name in ("best", "last", ".best.replaced", ".last.replaced", ".best.partial", ".last.partial", "tensorboard"):
         shutil.rmtree(folder / name, ignore_errors=True)
+    for bad_batch in folder.glob(f"{BAD_BATCH}-*"):
+        shutil.rmtree(bad_batch, ignore_errors=True)
     for name in (RECIPE, METRICS):
         (folder / name).unlink(missing_ok=True)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tbps_cli.data.holdout import hold_out_people
+from tbps_cli.data.holdout import hold_out_people, keep_people
 from tbps_cli.data.records import PersonRecord, Split
 from tbps_cli.errors import DataError
 
@@ -48,3 +48,15 @@ def test_a_val_split_that_is_there_is_not_mixed_with_another() -> None:
 def test_somebody_must_be_left_to_train_on(number: int) -> None:
     with pytest.raises(DataError, match="has 4 people; hold fewer"):
         hold_out_people(people("train", range(4)) + people("test", range(9, 20)), number, seed=0)
+
+
+def test_only_some_people_are_learnt_from_and_other_splits_stay() -> None:
+    records = people("train", range(30)) + people("val", range(30, 34)) + people("test", range(34, 40))
+    kept = keep_people(records, 5, seed=0)
+    ids = {split: {record.person_id for record in kept if record.split == split} for split in ("train", "val", "test")}
+    assert [len(ids[split]) for split in ("train", "val", "test")] == [5, 4, 6]
+    assert all(sum(record.person_id == person for record in kept) == 3 for person in ids["train"])
+    assert ids["train"] != {record.person_id for record in keep_people(records, 5, seed=1) if record.split == "train"}
+    assert keep_people(records, 30, seed=0) == records
+    with pytest.raises(DataError, match="has 30 people"):
+        keep_people(records, 31, seed=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tbps_cli.data.sampler import PersonSampler, derive_seed
@@ -47,6 +47,26 @@ def test_the_same_seed_and_epoch_give_the_same_batches() -> None:
     assert PersonSampler(person_ids, 5, 3).batches(2) == PersonSampler(person_ids, 5, 3).batches(2)
     assert PersonSampler(person_ids, 5, 3).batches(2) != PersonSampler(person_ids, 5, 3).batches(3)
     assert PersonSampler(person_ids, 5, 3).batches(2) != PersonSampler(person_ids, 5, 4).batches(2)
+
+
+@settings(max_examples=60, deadline=None)
+@given(person_ids=people, share=st.integers(1, 3), count=st.integers(1, 4), start=st.integers(0, 5))
+def test_the_parts_of_all_processes_are_the_batches_of_one_alone(
+    person_ids: list[int], share: int, count: int, start: int
+) -> None:
+    assume(len(set(person_ids)) >= share * count)
+    sampler = PersonSampler(person_ids, share * count, seed=3)
+    parts = [sampler.batches(2, rank, count, start) for rank in range(count)]
+    assert all(len(part) == share for batches in parts for part in batches)
+    joined = [[row for part in batch for row in part] for batch in zip(*parts, strict=True)]
+    assert joined == sampler.batches(2)[start:]
+
+
+def test_a_batch_that_cannot_be_shared_evenly_is_said() -> None:
+    sampler = PersonSampler(list(range(20)), 10, seed=0)
+    assert sampler.share_of(1, 2) == slice(5, 10)
+    with pytest.raises(DataError, match=r"data\.batch_size 10 cannot be shared evenly by 4 processes.*multiple of 4"):
+        sampler.batches(0, 0, 4)
 
 
 def test_derived_seeds_differ_and_fit_into_63_bits() -> None:

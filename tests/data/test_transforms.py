@@ -129,3 +129,31 @@ def test_shifting_moves_by_at_most_the_padding() -> None:
 def test_no_augmentation_leaves_pixels_alone() -> None:
     pixels = torch.randint(0, 255, (5, 3, 8, 4), dtype=torch.uint8)
     assert torch.equal(ImageTransform(8, 4).augment(pixels, torch.Generator()), pixels)
+
+
+def test_erasing_paints_one_rectangle_in_the_mean_colour() -> None:
+    transform = ImageTransform(48, 24, mean=(0.2, 0.4, 0.6), erase=0.5)
+    pixels = torch.full((200, 3, 48, 24), 255, dtype=torch.uint8)
+    erased = transform.augment(pixels, torch.Generator().manual_seed(0))
+    assert (pixels == 255).all()
+    touched = 0
+    for image in erased:
+        is_erased = (image != 255).all(dim=0)
+        assert ((image != 255).any(dim=0) == is_erased).all()
+        if not is_erased.any():
+            continue
+        touched += 1
+        rows, columns = is_erased.any(dim=1).nonzero(), is_erased.any(dim=0).nonzero()
+        box = is_erased[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        assert box.all()
+        assert 0.01 < box.numel() / (48 * 24) < 0.45
+        assert image[:, rows[0, 0], columns[0, 0]].tolist() == [51, 102, 153]
+    assert 70 < touched < 130
+
+
+def test_erasing_is_the_same_for_the_same_seed() -> None:
+    transform = ImageTransform(16, 8, erase=1.0, flip=0.5, crop_padding=2)
+    pixels = torch.randint(0, 255, (8, 3, 16, 8), dtype=torch.uint8)
+    once, again, other = (transform.augment(pixels, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    assert torch.equal(once, again)
+    assert not torch.equal(once, other)

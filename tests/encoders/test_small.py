@@ -9,13 +9,18 @@ from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.encoders.small import SmallImageEncoder, SmallTextEncoder
 from tbps_cli.encoders.tokenizer import WordTokenizer
 from tbps_cli.recipe import load_recipe, shipped_recipes
-from tbps_cli.stages.assemble import build_dual
+from tbps_cli.stages.encoders import build_dual
 
 
 @pytest.fixture
 def dual() -> DualEncoder:
     torch.manual_seed(0)
-    return build_dual(load_recipe(shipped_recipes()["toy"]), vocabulary_size=20).eval()
+    return build_dual(load_recipe(shipped_recipes()["toy"]), words(20)).eval()
+
+
+def words(count: int) -> WordTokenizer:
+    """A vocabulary of so many words."""
+    return WordTokenizer(["<pad>", "<unk>", *(f"word{number}" for number in range(count - 2))], 64)
 
 
 @torch.inference_mode()
@@ -57,7 +62,7 @@ def test_the_seam_can_be_anywhere(stem_blocks: int) -> None:
         torch.manual_seed(0)
         overrides = ["text_encoder.depth=2", f"text_encoder.stem_blocks={blocks}"]
         recipe = load_recipe(shipped_recipes()["toy"], overrides)
-        encoder = build_dual(recipe, 20, image=False).text_encoder
+        encoder = build_dual(recipe, words(20), image=False).text_encoder
         assert isinstance(encoder, SmallTextEncoder)
         return encoder.eval()
 
@@ -96,6 +101,6 @@ def test_a_patch_holds_the_pixels_of_its_place() -> None:
 
 def test_half_a_dual_encoder_is_enough_for_its_half() -> None:
     tokenizer = WordTokenizer.from_captions(["a a"], 8)
-    text_only = build_dual(load_recipe(shipped_recipes()["toy"]), 3, image=False)
+    text_only = build_dual(load_recipe(shipped_recipes()["toy"]), words(3), image=False)
     assert text_only.image_encoder is None
     assert text_only.encode_text(*tokenizer(["a"])).shape[0] == 1

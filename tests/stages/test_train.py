@@ -93,7 +93,7 @@ def test_a_training_stopped_anywhere_resumes_to_the_same_weights(
 @pytest.mark.parametrize(
     "overrides",
     [
-        ["training.ema=0.9", "training.accumulate=2", "training.clip_norm=1", "captions={shorten: 0.5}"],
+        ["training.ema=0.9", "training.micro_batches=2", "training.clip_norm=1", "captions={shorten: 0.5}"],
         ["words={fewest: 5, most: 0.5, alone: 0.4, weight: 0.1}"],
     ],
 )

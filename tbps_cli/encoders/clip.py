@@ -1,0 +1,17 @@
+"""CLIP: the halves of any open_clip model, each built without the other. The names that others use."""
+
+from __future__ import annotations
+
+from tbps_cli.encoders.clip_image import ClipImageEncoder
+from tbps_cli.encoders.clip_sizes import ClipSizes, describe_clip
+from tbps_cli.encoders.clip_text import ClipTextEncoder
+from tbps_cli.encoders.clip_weights import find_clip_weights, split_clip_weights
+
+__all__ = [
+    "ClipImageEncoder",
+    "ClipSizes",
+    "ClipTextEncoder",
+    "describe_clip",
+    "find_clip_weights",
+    "split_clip_weights",
+]

@@ -1,0 +1,147 @@
+"""All that a training needs before its first step: records, trainer, loader."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from tbps_cli.data.holdout import hold_out_people, keep_people
+from tbps_cli.data.images import DecodedImages, ImageFiles
+from tbps_cli.data.pairs import PairLoader
+from tbps_cli.data.records import PersonRecord, flatten_captions, select_split
+from tbps_cli.encoders.dual import DualEncoder
+from tbps_cli.encoders.tokenizer import Tokenizer
+from tbps_cli.errors import DataError, RecipeError
+from tbps_cli.recipe import Recipe
+from tbps_cli.runtime import Progress, autocast
+from tbps_cli.stages.assemble import (
+    build_caption_augmenter,
+    build_feature_mixup,
+    build_objective,
+    build_optimizer,
+    build_pair_mixup,
+    build_sampler,
+    build_transform,
+    open_dataset,
+)
+from tbps_cli.stages.encoders import HALVES, build_dual, load_pretrained
+from tbps_cli.training.distributed import ALONE, Processes
+from tbps_cli.training.trainer import Trainer
+
+
+def read_splits(recipe: Recipe, root: Path | None, progress: Progress) -> tuple[list[PersonRecord], list[PersonRecord]]:
+    """The records to train on, and those to select the best epoch with, if there are any. Raises DataError."""
+    section = recipe.data
+    _, records = open_dataset(section.dataset, root, progress)
+    if section.val_people is not None:
+        records = hold_out_people(records, section.val_people, recipe.seed)
+    if section.train_people is not None:
+        records = keep_people(records, section.train_people, recipe.seed)
+    train_records = select_split(records, "train", dataset=section.dataset)
+    if not any(record.captions for record in train_records):
+        raise DataError(f"{section.dataset}: none of its {len(train_records):,} training images has a caption.")
+    return train_records, [record for record in records if record.split == "val"]
+
+
+def build_trainer(
+    recipe: Recipe,
+    records: Sequence[PersonRecord],
+    tokenizer: Tokenizer,
+    device: torch.device,
+    *,
+    pretrained: bool = True,
+    processes: Processes = ALONE,
+) -> Trainer:
+    """Encoders, objective and optimizer of a recipe; `pretrained` loads the weights that it starts from.
+
+    Raises RecipeError, CheckpointError.
+    """
+    section, mixup = recipe.training, build_feature_mixup(recipe)
+    dual = build_dual(recipe, tokenizer)
+    if mixup is not None:
+        _check_seams(recipe, dual)
+    if section.checkpoint_activations:
+        _recompute_activations(recipe, dual)
+    if pretrained:
+        load_pretrained(recipe, dual)
+    dual = dual.to(device)
+    objective = build_objective(recipe, records, dual).to(device)
+    return Trainer(
+        dual,
+        objective,
+        build_optimizer(recipe, _list_new(recipe, dual, objective), dual, objective),
+        device,
+        autocast=partial(autocast, device, section.precision),
+        scale_gradients=section.precision == "fp16",
+        micro_batches=section.micro_batches,
+        clip_norm=section.clip_norm,
+        ema=section.ema,
+        mixup=mixup,
+        compile=section.compile,
+        processes=processes,
+    )
+
+
+def build_loader(
+    recipe: Recipe,
+    records: Sequence[PersonRecord],
+    tokenizer: Tokenizer,
+    progress: Progress,
+    *,
+    cache: Path | None,
+    processes: Processes = ALONE,
+) -> PairLoader:
+    """The batches of a recipe; where `cache` names a folder, all images are decoded once into a file there.
+
+    Raises DataError, and OutputError where the cache has no room.
+    """
+    transform = build_transform(recipe)
+    files = ImageFiles([record.image for record in records], transform)
+    images: ImageFiles | DecodedImages = files
+    if cache is not None:
+        with progress.track("decoding images", len(records)) as advance:
+            images = DecodedImages(files, cache, lambda steps: advance(steps, ""))
+    return PairLoader(
+        records,
+        images,
+        transform,
+        tokenizer,
+        build_sampler(recipe, flatten_captions(records).person_ids),
+        seed=recipe.seed,
+        workers=recipe.data.workers,
+        augment_caption=build_caption_augmenter(recipe),
+        mixup=build_pair_mixup(recipe),
+        rank=processes.rank,
+        count=processes.count,
+        on_missing=recipe.data.on_missing,
+        note=progress.note,
+    )
+
+
+def _check_seams(recipe: Recipe, dual: DualEncoder) -> None:
+    for half in HALVES:
+        if not getattr(getattr(dual, half), "can_mix", True):
+            raise RecipeError(
+                f"{recipe.name}: feature_mixup needs encoders that can be cut in two, and {half} "
+                f"{getattr(recipe, half).model} cannot. Leave feature_mixup out, or choose another encoder."
+            )
+
+
+def _recompute_activations(recipe: Recipe, dual: DualEncoder) -> None:
+    for half in HALVES:
+        if not hasattr(getattr(dual, half), "checkpoint_activations"):
+            raise RecipeError(
+                f"{recipe.name}: training.checkpoint_activations is not for {half} of kind "
+                f"{getattr(recipe, half).kind}, which needs little memory. Leave it out."
+            )
+        getattr(dual, half).checkpoint_activations = True
+
+
+def _list_new(recipe: Recipe, dual: DualEncoder, objective: nn.Module) -> list[nn.Parameter]:
+    """The parameters that do not start from pretrained weights."""
+    halves = [getattr(dual, half) for half in HALVES if getattr(getattr(recipe, half), "weights", None) is None]
+    return [parameter for module in (*halves, objective) for parameter in module.parameters()]
