@@ -212,8 +212,8 @@ def test_both_halves_become_onnx_files_that_embed_alike(
 def test_a_run_that_never_began_is_begun_without_a_word(
     overrides: dict[str, list[str]], tiny: TinyRun, tmp_path: Path
 ) -> None:
-    arguments = ["train", RECIPES / "smoke/dual.yaml", "--root", tiny.root, "--out", tmp_path / "run", "--device", "cpu"]
-    changes = settings(["training.epochs=1", "data.train_people=16"])
+    arguments = ["train", RECIPES / "smoke/dual.yaml", "--root", tiny.root, "--out", tmp_path / "run"]
+    changes = ["--device", "cpu", *settings(["training.epochs=1", "data.train_people=16"])]
     assert "vocab.txt" in fail_tbps(*arguments, *changes, "--set", f"text_encoder.vocabulary={tmp_path}")
     result = run_tbps(*arguments, *changes, *settings(overrides["dual"]))
     assert result.exit_code == 0, result.stderr
