@@ -38,9 +38,10 @@ def show_(path: Path, as_json: bool) -> None:
         show.print_json(facts.as_dict())
         return
     height, width = facts.image_size
+    inside = f" and {facts.batch} batches" if facts.batch else ""
     rows = [
         ["recipe", facts.name],
-        ["trained on", facts.dataset + (f", epoch {facts.epoch}" if facts.epoch is not None else "")],
+        ["trained on", facts.dataset + (f", epoch {facts.epoch}" if facts.epoch is not None else "") + inside],
         *([f"val {name}", show.percent(value)] for name, value in facts.measured.items()),
         ["encoders", f"{facts.image_encoder} and {facts.text_encoder}, {facts.parameters:,} parameters"],
         ["reads", f"images of {height}×{width} pixels, {facts.context_length} tokens"],
@@ -58,7 +59,8 @@ def show_(path: Path, as_json: bool) -> None:
 def export(path: Path, out: Path, onnx: bool) -> None:
     """Write a folder to hand on: weights, recipe, vocabulary and a model card, no training state.
 
-    It has the layout of a model hub's repository, and is a checkpoint itself.
+    It has the layout of a model hub's repository, and is a checkpoint itself. recipe.yaml goes along as it is,
+    with the places of files that it names.
 
     \b
     Examples:

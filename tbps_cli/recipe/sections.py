@@ -27,7 +27,7 @@ class DataSection(Section):
         None, description="people of train that are learnt from; absent: all of them"
     )
     cache: bool = Field(False, description="decode every image once, into a memory-mapped file of the run")
-    workers: int = Field(0, ge=0, description="processes that decode images; 0 decodes in the main one")
+    workers: int = Field(0, ge=0, le=256, description="processes that decode images; 0 decodes in the main one")
     on_missing: Literal["stop", "skip"] = Field(
         "stop", description="what an image does that cannot be read: end the training, or give way to another pair"
     )
@@ -41,7 +41,7 @@ class ImagesSection(Section):
     mean: tuple[float, float, float] = Field((0.5, 0.5, 0.5), description="of R, G and B, in fractions")
     std: Triple = Field((0.5, 0.5, 0.5), description="of R, G and B, in fractions")
     flip: Share = Field(0.0, description="chance that a training image is mirrored")
-    crop_padding: int = Field(0, ge=0, description="pixels a training image is shifted by at most")
+    crop_padding: int = Field(0, ge=0, le=4096, description="pixels a training image is shifted by at most")
     erase: Share = Field(0.0, description="chance that a rectangle of a training image is painted over")
 
 
@@ -114,7 +114,7 @@ class PairMixupSection(Section):
 class FeatureMixupSection(Section):
     """Keywords of `proximity.mixup.FeatureMixup`; absent: no hidden state is mixed."""
 
-    chance: Share = Field(description="that a batch is mixed between stem and trunk")
+    chance: Share = Field(description="that a micro-batch is mixed between stem and trunk")
     weight: Share | None = Field(None, description="of a row itself; give this or alpha")
     alpha: Positive | None = Field(None, description="the weight is drawn from Beta(alpha, alpha)")
     target: Literal["pair", "two"] = Field("pair", description="a mixed pair is its own positive, or has two")
@@ -125,7 +125,7 @@ class TrainingSection(Section):
 
     epochs: Count
     precision: Literal["float32", "bf16", "fp16"] = "float32"
-    micro_batches: Count = Field(1, description="parts a batch is embedded in, for less memory; the gradient stays")
+    micro_batches: Count = Field(1, description="parts a batch is embedded in, for less memory; all its negatives stay")
     checkpoint_activations: bool = Field(False, description="compute activations twice instead of keeping them")
     compile: bool = Field(False, description="have torch.compile make the encoders faster")
     clip_norm: Positive | None = Field(None, description="largest norm of the gradient")

@@ -39,7 +39,9 @@ def write_card(model: ShownModel) -> str:
     """The card as Markdown."""
     rows = [f"| {name} | {percent_text(value)} |" for name, value in model.measured.items()]
     measured = (
-        "\n".join(["| measure | value |", "| --- | --- |", *rows]) if rows else "Nothing: there was no val split."
+        "\n".join(["| measure | value |", "| --- | --- |", *rows])
+        if rows
+        else "Nothing: this checkpoint was not measured on a val split."
     )
     files = "".join(f"- `{clean(name)}`\n" for name in model.files)
     epoch = f", epoch {model.epoch}" if model.epoch is not None else ""

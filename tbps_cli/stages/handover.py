@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ class CheckpointFacts:
     name: str
     dataset: str
     epoch: int | None
+    batch: int  # batches of the next epoch that it has seen too
     measured: dict[str, float]  # on val, by the names of METRICS
     image_encoder: str
     text_encoder: str
@@ -82,6 +84,11 @@ def export_checkpoint(path: Path, out: Path, *, onnx: bool = False, progress: Pr
     return out
 
 
+def _without_places(recipe: str) -> str:
+    """A recipe's text with the last part alone of every absolute path: where its author kept things is nobody's."""
+    return re.sub(r"(: )/\S*/(\S+)$", r"\1\2", recipe, flags=re.MULTILINE)
+
+
 def _copy(checkpoint: Checkpoint, folder: Path) -> None:
     """Copy what embedding needs, with a manifest of just that."""
     digests = {name: digest for name, digest in checkpoint.digests.items() if name in NEEDED}
@@ -111,6 +118,7 @@ def _list_facts(encoder: LoadedEncoder) -> CheckpointFacts:
         name=recipe.name,
         dataset=recipe.data.dataset,
         epoch=report.get("epoch"),
+        batch=report.get("batch", 0),
         measured={name: val[field] for name, field in METRICS.items() if isinstance(val.get(field), float)},
         image_encoder=recipe.image_encoder.kind,
         text_encoder=recipe.text_encoder.kind,
@@ -135,7 +143,7 @@ def _as_shown(encoder: LoadedEncoder, files: tuple[str, ...]) -> ShownModel:
         embedding_dim=facts.embedding_dim,
         epoch=facts.epoch,
         measured=facts.measured,
-        recipe=dump_recipe(encoder.recipe),
+        recipe=_without_places(dump_recipe(encoder.recipe)),
         fingerprint=facts.fingerprint,
         version=__version__,
         files=files,

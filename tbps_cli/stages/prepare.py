@@ -64,6 +64,7 @@ def build_trainer(
     dual = build_dual(recipe, tokenizer)
     if mixup is not None:
         _check_seams(recipe, dual)
+    _check_parts(recipe, dual, processes)
     if section.checkpoint_activations:
         _recompute_activations(recipe, dual)
     if pretrained:
@@ -129,6 +130,21 @@ def _check_seams(recipe: Recipe, dual: DualEncoder) -> None:
                 f"{recipe.name}: feature_mixup needs encoders that can be cut in two, and {half} "
                 f"{getattr(recipe, half).model} cannot. Leave feature_mixup out, or choose another encoder."
             )
+
+
+def _check_parts(recipe: Recipe, dual: DualEncoder, processes: Processes) -> None:
+    """What looks at other rows of a batch must see them: batch norm all of them, feature mixup at least one."""
+    parts = recipe.training.micro_batches * processes.count
+    if parts > 1 and any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in dual.modules()):
+        raise RecipeError(
+            f"{recipe.name}: an encoder has batch norms, whose figures would be of a part of the batch: set "
+            "training.micro_batches to 1 and train in one process, or choose a Vision Transformer."
+        )
+    if recipe.feature_mixup is not None and recipe.data.batch_size < 2 * parts:
+        raise RecipeError(
+            f"{recipe.name}: feature_mixup mixes rows within a micro-batch, and a batch of {recipe.data.batch_size} in "
+            f"{parts} parts has some of one row. Set training.micro_batches lower."
+        )
 
 
 def _recompute_activations(recipe: Recipe, dual: DualEncoder) -> None:

@@ -19,7 +19,6 @@ from tbps_cli.recipe import Recipe
 from tbps_cli.runtime import SILENCE, Progress, autocast, find_device
 from tbps_cli.stages.encoders import build_tokenizer
 from tbps_cli.stages.prepare import build_loader, build_trainer, read_splits
-from tbps_cli.training.schedule import learning_rate_at
 
 STEPS = 3  # the first one warms up; the fastest of the others is what the estimate rests on
 
@@ -60,7 +59,7 @@ def rehearse(
 ) -> Rehearsal:
     """Read the data, build the model, take a few steps, and say what all of them would take.
 
-    Writes nothing. Raises what `train` raises before its first epoch, and TrainingError for a loss that is not finite.
+    Writes nothing, but draws a ToyPEDES that is not there. Raises what `train` raises before its first epoch, and TrainingError for a loss that is not finite.
     """
     found = find_device(device)
     autocast(found, recipe.training.precision)
@@ -91,7 +90,7 @@ def rehearse(
                 1,
                 seed=derive_seed(recipe.seed, 1, number),
                 progress=lambda done: max(done, recipe.words.alone) if recipe.words else done,
-                learning_rate=lambda done: learning_rate_at(0.0, recipe.optim.lr, "constant"),
+                learning_rate=lambda done: 0.0,  # what a step costs does not depend on how far it goes
                 on_step=on_step,
                 on_bad_batch=_refuse,
             )
@@ -127,8 +126,8 @@ def _count_image_tokens(dual: DualEncoder, images: torch.Tensor) -> int:
 
 def _refuse(batch: PairBatch, number: int) -> Path:
     raise TrainingError(
-        "the loss of a first step is not finite. Lower optim.lr, raise loss.temperature, or set training.precision "
-        "to float32."
+        "the loss or gradient of a first step is not finite. Raise loss.temperature, or set training.precision to "
+        "float32."
     )
 
 

@@ -255,7 +255,12 @@ def _save(
 ) -> None:
     """Write a checkpoint; with `state`, one that a training can be taken up from."""
     tensors = {name: getattr(dual, name).state_dict() for name in HALVES}
-    report = {"dataset": recipe.data.dataset, "epoch": position.epoch, "val": measured.as_dict() if measured else None}
+    report = {
+        "dataset": recipe.data.dataset,
+        "epoch": position.epoch,
+        "batch": position.batch,  # of the next epoch
+        "val": measured.as_dict() if measured else None,
+    }
     texts = {
         "recipe.yaml": dump_recipe(recipe),
         VOCABULARY: tokenizer.serialise(),

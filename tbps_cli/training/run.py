@@ -55,6 +55,8 @@ class Run:
             folder.mkdir(parents=True, exist_ok=True)
             if not known.exists():
                 _write_whole(known, recipe)
+        except UnicodeDecodeError:
+            raise OutputError(f"{known}: not a recipe that tbps wrote. Choose another --out.") from None
         except OSError as error:
             raise OutputError(f"{folder}: cannot be written ({error.strerror}). Choose another --out.") from None
         return cls(folder, tensorboard=tensorboard)
@@ -62,13 +64,16 @@ class Run:
     def read_metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl; a last line that a kill cut short is left out."""
         path = self.folder / METRICS
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
         metrics = []
         for line in lines:
             try:
-                metrics.append(json.loads(line))
-            except json.JSONDecodeError:
+                values = json.loads(line)
+            except ValueError:
                 break
+            if not isinstance(values, dict) or not isinstance(values.get("epoch"), int):
+                break
+            metrics.append(values)
         return metrics
 
     def forget_after(self, epoch: int) -> None:

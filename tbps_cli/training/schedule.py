@@ -33,8 +33,8 @@ def learning_rate_at(
     if by_epoch:
         done = math.floor(done + ROUNDING)
     if done < rising - (ROUNDING if by_epoch else 0.0):
-        ramp = max(rising - 1, 1) if by_epoch else rising
-        return lr * (warmup_start + (1 - warmup_start) * min(done / ramp, 1.0))
+        ramp = math.ceil(rising - ROUNDING) - 1 if by_epoch else rising
+        return lr * (warmup_start + (1 - warmup_start) * (min(done / ramp, 1.0) if ramp else 1.0))
     if kind == "constant":
         return lr
     if kind == "step":

@@ -93,3 +93,10 @@ def test_a_damaged_checkpoint_is_not_handed_on(exported: Path, tmp_path: Path) -
 def test_a_place_that_cannot_be_written_is_said(tiny: TinyRun, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert "cannot be written" in fail_tbps("checkpoint", "export", tiny.run, "--out", tmp_path / "file" / "model")
+
+
+def test_the_card_does_not_say_where_its_author_kept_things() -> None:
+    from tbps_cli.stages.handover import _without_places
+
+    text = "data:\n  dataset: /home/anna/secret/mine.jsonl\ntext_encoder:\n  vocabulary: google-bert/bert\n"
+    assert _without_places(text) == text.replace("/home/anna/secret/", "")

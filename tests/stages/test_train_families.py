@@ -137,6 +137,11 @@ def test_pretrained_weights_are_where_a_training_starts(
         assert torch.equal(dual.eval().encode_image(images), pretrained.eval().encode_image(images))
         assert torch.equal(dual.encode_text(*tokens), pretrained.encode_text(*tokens))
     else:
+        halved = dual.image_encoder.state_dict()  # type: ignore[union-attr]
+        assert any(
+            tensor.shape == model.visual.conv1.weight.shape and torch.equal(tensor, model.visual.conv1.weight)
+            for tensor in halved.values()
+        )
         theirs = torch.nn.functional.normalize(model.eval().encode_text(open_clip.tokenize(["a man"], 32)), dim=-1)
         ours = dual.eval().encode_text(*tokenizer(["a man"]))
         assert torch.allclose(theirs, ours, atol=1e-5)
@@ -218,3 +223,24 @@ def test_a_run_that_never_began_is_begun_without_a_word(
     result = run_tbps(*arguments, *changes, *settings(overrides["dual"]))
     assert result.exit_code == 0, result.stderr
     assert "not empty" in fail_tbps(*arguments, *changes, *settings(overrides["dual"]))
+
+
+def test_parts_too_small_to_mix_are_refused(overrides: dict[str, list[str]]) -> None:
+    recipe = smoke("dual", overrides, "training.micro_batches=16")
+    with pytest.raises(RecipeError, match="feature_mixup mixes rows within a micro-batch"):
+        build_trainer(recipe, [], build_tokenizer(recipe, []), torch.device("cpu"))
+
+
+def test_batch_norms_are_never_of_a_part_of_a_batch(
+    overrides: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = smoke("dual", overrides, "training.micro_batches=2", "feature_mixup=null")
+
+    def build_with_norm(*arguments: Any, **keywords: Any) -> Any:
+        dual = build_dual(*arguments, **keywords)
+        dual.image_encoder.add_module("norm_of_the_batch", torch.nn.BatchNorm1d(4))  # type: ignore[union-attr]
+        return dual
+
+    monkeypatch.setattr("tbps_cli.stages.prepare.build_dual", build_with_norm)
+    with pytest.raises(RecipeError, match="has batch norms"):
+        build_trainer(recipe, [], build_tokenizer(recipe, []), torch.device("cpu"))

@@ -62,3 +62,12 @@ def test_a_milestone_is_met_at_the_first_batch_of_its_epoch(epochs: int, data: s
     assert learning_rate_at((epoch + 0 / 7) / epochs, 1.0, "step", milestones=(epoch,), epochs=epochs) == 0.1
     by_epoch = learning_rate_at(epoch / epochs, 1.0, "cosine", by_epoch=True, epochs=epochs)
     assert by_epoch == pytest.approx((1 + math.cos(math.pi * epoch / epochs)) / 2)
+
+
+@pytest.mark.parametrize(("warmup", "rates"), [(1, [1, 1, 1, 1, 1]), (2, [0, 1, 1, 1, 1]), (2.5, [0, 0.5, 1, 1, 1])])
+def test_the_last_epoch_of_a_warm_up_by_epoch_has_all_of_the_rate(warmup: float, rates: list[float]) -> None:
+    found = [
+        learning_rate_at(epoch / 5, 1.0, "constant", warmup_epochs=warmup, by_epoch=True, epochs=5)
+        for epoch in range(5)
+    ]
+    assert found == pytest.approx(rates)
