@@ -59,7 +59,8 @@ def rehearse(
 ) -> Rehearsal:
     """Read the data, build the model, take a few steps, and say what all of them would take.
 
-    Writes nothing, but draws a ToyPEDES that is not there. Raises what `train` raises before its first epoch, and TrainingError for a loss that is not finite.
+    Writes nothing, but draws a ToyPEDES that is not there.
+    Raises what `train` raises before its first epoch, and TrainingError for a loss that is not finite.
     """
     found = find_device(device)
     autocast(found, recipe.training.precision)
