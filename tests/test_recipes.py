@@ -221,3 +221,9 @@ def test_any_text_is_a_recipe_or_a_recipe_error(text: str) -> None:
         parse_recipe(text, place="any")
     except RecipeError as error:
         assert str(error).startswith("any:")
+
+
+def test_the_recipe_of_an_older_checkpoint_is_read_and_one_of_today_is_held_to_its_keys() -> None:
+    text = dump_recipe(load_recipe(TOY)).replace("  epochs: 10", "  epochs: 10\n  accumulate: 1")
+    assert parse_recipe(text, place="x", of_checkpoint=True) == load_recipe(TOY)
+    assert "training.accumulate: unknown key" in problem(text)

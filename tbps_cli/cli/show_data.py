@@ -44,9 +44,12 @@ def print_check(report: CheckReport) -> None:
         for example in finding.examples:
             click.echo(f"    {printable(example)}")
         click.echo(printable(f"  → {finding.next_step}"))
-    what = (
-        "The published protocol" if any(figures.published for figures in report.splits) else "Training and evaluation"
-    )
+    if not any(figures.captions for figures in report.splits):
+        what = "Embedding and searching"
+    elif any(figures.published for figures in report.splits):
+        what = "The published protocol"
+    else:
+        what = "Training and evaluation"
     click.echo(f"\n{what} {'can be run.' if report.can_run else 'cannot be run on this copy.'}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import posixpath
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -112,8 +113,10 @@ def _find_annotations(layout: Layout, folder: Path) -> Path:
 
 def _explain_no_split(layout: Layout, rows: Sequence[Any]) -> str:
     """Why annotations without splits are refused instead of guessed at."""
-    if layout.folder != "CUHK-PEDES":
-        keys = ", ".join(sorted(rows[0])) if rows and isinstance(rows[0], dict) else "none"
+    if rows and not (
+        layout.folder == "CUHK-PEDES" and isinstance(rows[0], dict) and {"id", "file_path"} <= set(rows[0])
+    ):
+        keys = ", ".join(sorted(rows[0])[:8]) if isinstance(rows[0], dict) else "none"
         return f"no record has a 'split' (its keys: {keys}). These are not the annotations of {layout.folder}."
     return (
         f"this is {UNSPLIT} of the authors' archive: it has no splits, and its ids are numbered in another way than "
@@ -179,7 +182,7 @@ def check_name(value: Any, key: str) -> str:
         raise RecordError(f"{key!r} is {kind_of(value)}; it must be a path below the image folder.")
     if not is_safe_name(check_unicode(value, key)):
         raise RecordError(f"{key!r} is {value[:200]!r}, which is not a path below the image folder.")
-    return value
+    return posixpath.normpath(value)  # "./a.jpg" and "a.jpg" are one image
 
 
 def is_safe_name(name: str) -> bool:

@@ -105,7 +105,7 @@ def _explain_absent(copy: Copy, absent: Sequence[ImageFile]) -> Iterator[Finding
     tops = [_top_folder(file) for file in absent]
     for top in tops:
         if top not in gone:
-            gone[top] = not top.is_dir()
+            gone[top] = not os.path.isdir(top)
     folders = Counter(top for top in tops if gone[top])
     if folders:
         without = folders.total()

@@ -96,7 +96,7 @@ def data_root(root: Path | None) -> Path:
 def place_of(dataset: str, root: Path | None) -> Path:
     """Where a data set lies, or would lie: below the root, or the root itself when it bears its name."""
     layout, root = find_layout(dataset), data_root(root)
-    is_itself = layout.folder in (root.name, root.resolve().name)
+    is_itself = layout.folder in (root.name, os.path.basename(os.path.realpath(root)))
     return root if is_itself else root / layout.folder
 
 

@@ -44,6 +44,15 @@ def select_split(records: Iterable[PersonRecord], split: Split, *, dataset: str)
     return selected
 
 
+def refuse_repeats(records: Iterable[PersonRecord], *, dataset: str) -> None:
+    """Raise DataError for an image that is listed twice: a gallery holds every image once."""
+    seen: set[str] = set()
+    for record in records:
+        if record.name in seen:
+            raise DataError(f"{dataset}: lists {record.name} more than once. `tbps data check` shows all that are.")
+        seen.add(record.name)
+
+
 @dataclass(frozen=True)
 class CaptionRows:
     """The captions of some records, flat: each with its person and the row of its image."""

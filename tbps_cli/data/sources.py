@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +38,7 @@ class Source:
         """Read all records. Raises DataError when there are none to read."""
         if self.is_published:
             return read_annotations(self.name, self.folder)
-        if Path(self.name).is_dir():
+        if os.path.isdir(self.name):
             names = find_images(self.folder)
             return Reading(
                 self.folder, [PersonRecord(self.folder, name, (), UNKNOWN_PERSON, None) for name in names], []
@@ -54,10 +55,10 @@ def find_source(dataset: str, root: Path | None) -> Source:
     Raises DataError when it is not there.
     """
     path = Path(dataset)
+    if dataset and dataset not in LAYOUTS and os.path.isdir(path):
+        return Source(dataset, path)
     if dataset not in LAYOUTS and path.suffix.lower() in tables.SUFFIXES:
         return Source(dataset, root or path.parent)
-    if dataset and dataset not in LAYOUTS and path.is_dir():
-        return Source(dataset, path)
     find_layout(dataset)
     return Source(dataset, find_dataset(dataset, root))
 

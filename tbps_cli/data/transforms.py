@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,7 +46,8 @@ def read_image(path: Path, *, smallest: tuple[int, int] | None = None) -> Image.
         raise DataError(f"{path}: no such image.") from None
     except UnidentifiedImageError:
         raise DataError(f"{path}: not an image that tbps reads ({', '.join(FORMATS)}).") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow raises for damaged files
+    except (OSError, SyntaxError, ValueError, TypeError, EOFError, LookupError, ArithmeticError, struct.error) as error:
+        # What Pillow raises for damaged files, and for damaged EXIF in whole ones.
         raise DataError(f"{path}: damaged or unreadable image ({error}).") from None
 
 

@@ -35,11 +35,16 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     return parse_recipe(text, place=path.name, overrides=overrides)
 
 
-def parse_recipe(text: str, *, place: str, overrides: Sequence[str] = ()) -> Recipe:
-    """Turn YAML text into a recipe; `place` names the text in messages."""
+def parse_recipe(text: str, *, place: str, overrides: Sequence[str] = (), of_checkpoint: bool = False) -> Recipe:
+    """Turn YAML text into a recipe; `place` names the text in messages.
+
+    of_checkpoint: what an older tbps wrote is read too, where it says nothing of the encoders.
+    """
     tree = parse_yaml(text, place)
     if not isinstance(tree, dict):
         raise RecipeError(f"{place}: a recipe is a mapping of sections, this is {_describe(tree)}.")
+    if of_checkpoint and isinstance(tree.get("training"), dict):
+        tree["training"].pop("accumulate", None)  # until 0.1.0
     for override in overrides:
         _apply_override(tree, override)
     try:

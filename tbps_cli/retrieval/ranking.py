@@ -20,7 +20,7 @@ from torch import Tensor
 from tbps_cli.errors import DataError
 
 UNKNOWN_PERSON = -1
-BLOCK_ELEMENTS = 1 << 23  # similarities held at a time: 32 MB of float32
+BLOCK_ELEMENTS = 1 << 25  # similarities held at a time: 128 MB of float32
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,9 @@ def load_encoder(path: Path, device: torch.device, *, image: bool = True, text: 
     """
     checkpoint = open_checkpoint(path)
     try:
-        recipe = parse_recipe(checkpoint.read_text("recipe.yaml"), place=str(checkpoint.folder / "recipe.yaml"))
+        recipe = parse_recipe(
+            checkpoint.read_text("recipe.yaml"), place=str(checkpoint.folder / "recipe.yaml"), of_checkpoint=True
+        )
     except RecipeError as error:
         raise CheckpointError(f"{error}\nThis tbps cannot read the checkpoint's recipe.") from None
     tokenizer = read_tokenizer(recipe, checkpoint.read_text(VOCABULARY))

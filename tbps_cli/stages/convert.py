@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tbps_cli.data.annotations import RecordError, check_name
 from tbps_cli.data.tables import write_lines
-from tbps_cli.errors import OutputError
+from tbps_cli.errors import DataError, OutputError
 from tbps_cli.report.writing import refuse_to_replace, write_whole
 from tbps_cli.runtime import SILENCE, Progress
 from tbps_cli.stages.assemble import open_dataset
@@ -38,9 +40,14 @@ def convert(
         raise OutputError(f"{out}: the name must end in .jsonl, or it would not be known again for what it is.")
     refuse_to_replace(out, overwrite=overwrite)
     source, records = open_dataset(dataset, root, progress)
-    images, folder = source.images.resolve(), out.parent.resolve()
+    images, folder = Path(os.path.realpath(source.images)), Path(os.path.realpath(out.parent))
     is_below = images.is_relative_to(folder)
     prefix = f"{images.relative_to(folder).as_posix()}/" if is_below and images != folder else ""
+    for record in records:
+        try:
+            check_name(prefix + record.name, "image")
+        except RecordError as error:
+            raise DataError(f"{dataset}: {error} Rename the file first.") from None
     write_whole("".join(write_lines(records, prefix)).encode(), out, overwrite=overwrite)
     captions = sum(len(record.captions) for record in records)
     return ConvertResult(out, len(records), captions, None if is_below else source.images)

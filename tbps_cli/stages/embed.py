@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tbps_cli.data.images import ImageFiles, load_pixels
-from tbps_cli.data.records import UNKNOWN_PERSON, Split, flatten_captions, select_split
+from tbps_cli.data.records import UNKNOWN_PERSON, Split, flatten_captions, refuse_repeats, select_split
 from tbps_cli.data.sources import find_images
 from tbps_cli.data.transforms import ImageTransform
 from tbps_cli.encoders.dual import DualEncoder
@@ -55,6 +55,7 @@ def embed_dataset(
     encoder = load_encoder(checkpoint, find_device(device))
     source, records = open_dataset(dataset, root, progress)
     records = select_split(records, split, dataset=dataset)
+    refuse_repeats(records, dataset=dataset)
     captions = flatten_captions(records)
     info = describe(encoder, dataset=dataset, split=split, root=source.folder)
     with FeatureWriter(out, info, encoder.recipe.embedding_dim, overwrite=overwrite) as writer:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tbps_cli.checkpoint import Checkpoint, open_checkpoints
-from tbps_cli.data.records import PersonRecord, Split, flatten_captions, select_split
+from tbps_cli.data.records import PersonRecord, Split, flatten_captions, refuse_repeats, select_split
 from tbps_cli.data.sources import Source
 from tbps_cli.data.transforms import ImageTransform
 from tbps_cli.encoders.dual import DualEncoder
@@ -176,6 +176,7 @@ def _name_models(checkpoints: Sequence[Checkpoint]) -> list[tuple[str, Checkpoin
 def _open_split(dataset: str, split: Split, root: Path | None, progress: Progress) -> tuple[Source, list[PersonRecord]]:
     source, records = open_dataset(dataset, root, progress)
     records = select_split(records, split, dataset=dataset)
+    refuse_repeats(records, dataset=dataset)
     if not any(record.captions for record in records):
         raise DataError(f"{dataset}: no image of {split} has a caption, so there is nothing to search for.")
     return source, records

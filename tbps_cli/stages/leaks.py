@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tbps_cli.data.likeness import BITS, MOST_BITS, Hashes, find_alike, hash_images
-from tbps_cli.data.records import SPLITS, PersonRecord, select_split
+from tbps_cli.data.records import SPLITS, PersonRecord, Split, select_split
 from tbps_cli.report.html import ShownImage
 from tbps_cli.report.leaks_page import ShownPair, write_leaks_page
 from tbps_cli.report.writing import refuse_to_replace
@@ -70,15 +70,17 @@ def find_leaks(
     if html is not None:
         refuse_to_replace(html, overwrite=overwrite)
     sides = [_select(left, root, progress), _select(right, root, progress)]
-    is_one = sides[0] == sides[1]
+    is_one = left == right
+    is_same_source = _split_name(left)[0] == _split_name(right)[0]
     hashes = [_hash(side, workers, progress) for side in (sides[:1] if is_one else sides)]
     pairs = find_alike(hashes[0].codes, None if is_one else hashes[1].codes, most_bits=most_bits)
     found = []
     for pair in pairs:
         one = sides[0][hashes[0].rows[pair.row_a]]
         other = sides[1][hashes[-1].rows[pair.row_b]]
-        if one.image != other.image:  # the same file in both sets is no news
-            found.append((one, other, pair.bits))
+        if is_same_source and one == other:  # a split beside the whole that it is a part of
+            continue
+        found.append((one, other, pair.bits))
     report = LeaksReport(
         left,
         right,
@@ -97,10 +99,15 @@ def find_leaks(
 
 
 def _select(name: str, root: Path | None, progress: Progress) -> list[PersonRecord]:
+    dataset, split = _split_name(name)
+    records = open_dataset(dataset, root, progress)[1]
+    return records if split is None else select_split(records, split, dataset=dataset)
+
+
+def _split_name(name: str) -> tuple[str, Split | None]:
+    """ "icfg:test" -> "icfg", "test"; what names no split is all of it."""
     dataset, _, split = name.rpartition(":")
-    if not dataset or split not in SPLITS:
-        return open_dataset(name, root, progress)[1]
-    return select_split(open_dataset(dataset, root, progress)[1], split, dataset=dataset)  # type: ignore[arg-type]
+    return (dataset, split) if dataset and split in SPLITS else (name, None)
 
 
 def _hash(records: Sequence[PersonRecord], workers: int, progress: Progress) -> Hashes:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from tbps_cli.errors import OutputError
 from tbps_cli.report.page import ShownSearch, write_search_page
 from tbps_cli.report.sheet import ShownHit, write_sheet
 from tbps_cli.report.writing import refuse_to_replace
@@ -12,10 +14,16 @@ from tbps_cli.stages.search import Hit
 
 
 def check_outputs(*paths: Path | None, overwrite: bool) -> None:
-    """Raise OutputError for a picture that must not be replaced: before the work, not after it."""
-    for path in paths:
-        if path is not None:
-            refuse_to_replace(path, overwrite=overwrite)
+    """Raise OutputError for a file that cannot be written or must not be replaced: before the work, not after it."""
+    asked = [path for path in paths if path is not None]
+    for number, path in enumerate(asked):
+        refuse_to_replace(path, overwrite=overwrite)
+        if not os.path.isdir(path.parent) or not os.access(path.parent, os.W_OK):
+            raise OutputError(
+                f"{path} cannot be written: {path.parent} is no folder that allows it. Choose another place."
+            )
+        if path in asked[:number]:
+            raise OutputError(f"{path}: is asked for twice. Give each file a name of its own.")
 
 
 def show_hits(

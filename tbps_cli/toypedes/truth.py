@@ -74,6 +74,8 @@ def read_truths(path: Path) -> Iterator[ImageTruth]:
         DataError: the file is missing, or a line is not a whole and valid record; the
             message names the file and the line.
     """
+    if not path.is_file():  # reading a pipe would never end
+        raise DataError(f"{path} cannot be read (no such file, or not a regular one). Make the data set again.")
     try:
         with path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, start=1):

@@ -137,3 +137,36 @@ def test_toypedes_is_drawn_where_data_set_names_look_for_it(tmp_path: Path) -> N
     result = run_tbps("data", "toy", "--size", "toy-tiny", "--root", tmp_path)
     assert result.stdout.strip() == str(tmp_path / "ToyPEDES-tiny")
     assert run_tbps("data", "check", "toy-tiny", "--root", tmp_path, "--skip-images").exit_code == 0
+
+
+def test_one_image_in_two_files_is_a_leak(tiny: TinyRun, tmp_path: Path) -> None:
+    images = sorted((tiny.root / "ToyPEDES-tiny/imgs/test").glob("*.jpg"))[:4]
+    for image in images:
+        shutil.copy(image, tmp_path / image.name)
+    for name, part in (("train.csv", images), ("test.csv", images[:2])):
+        (tmp_path / name).write_text("image,caption\n" + "".join(f"{image.name},A man.\n" for image in part))
+    found = json.loads(run_tbps("data", "leaks", tmp_path / "train.csv", tmp_path / "test.csv", "--json").stdout)
+    assert [leak["bits"] for leak in found["leaks"]] == [0, 0]
+    assert not json.loads(run_tbps("data", "leaks", "toy-tiny", "toy-tiny:test", "--root", tiny.root, "--json").stdout)[
+        "leaks"
+    ]
+
+
+def test_a_name_that_json_lines_cannot_carry_is_said(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 16)).save(tmp_path / "a\\b.png")
+    assert "not a path below" in fail_tbps("data", "convert", tmp_path, "--out", tmp_path / "x.jsonl")
+    assert not (tmp_path / "x.jsonl").exists()
+
+
+def test_a_gallery_can_be_searched_and_no_more_is_promised(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 16)).save(tmp_path / "a.png")
+    assert "Embedding and searching can be run." in run_tbps("data", "check", tmp_path).stdout
+
+
+def test_paths_that_no_disk_has_are_messages(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    assert "unknown data set" in fail_tbps("data", "check", "a" * 300)
+    assert "cuhk: not found" in fail_tbps("data", "check", "cuhk", "--root", tmp_path / "loop")
+    assert run_tbps("data", "list", "--root", tmp_path / "loop").exit_code == 0
+    (tmp_path / "mine.csv").write_text(f"image,caption\n{'a' * 300}/x.jpg,A man.\n")
+    assert run_tbps("data", "check", tmp_path / "mine.csv").exit_code == 1

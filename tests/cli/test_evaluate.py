@@ -179,3 +179,22 @@ def test_a_query_that_nobody_can_answer_is_named_with_its_file(tiny: TinyRun, tm
 )
 def test_what_does_not_fit_together_is_a_matter_of_usage(arguments: list[str]) -> None:
     assert run_tbps("evaluate", *arguments).exit_code == 2
+
+
+def test_an_image_that_is_listed_twice_is_refused_under_any_spelling(tiny: TinyRun, own: Path) -> None:
+    rows = [json.loads(line) for line in own.read_text().splitlines()]
+    rows.append({**rows[0], "image": f"./{rows[0]['image']}"})
+    (found,) = evaluate("--checkpoint", tiny.run / "last", "--dataset", write_rows(own, rows))
+    assert found["text_to_image"]["gallery"] == 48
+    annotations = own.parent / "ToyPEDES-tiny/reid_raw.json"
+    records = json.loads(annotations.read_text())
+    annotations.write_text(json.dumps([*records, records[-1]]))
+    arguments = ["evaluate", "--checkpoint", tiny.run / "last", "--dataset", "toy-tiny", "--root", own.parent]
+    assert "more than once" in fail_tbps(*arguments)
+
+
+def test_outputs_that_cannot_be_are_said_before_the_work(tiny: TinyRun, tmp_path: Path) -> None:
+    assert "is no folder that allows it" in fail_tbps("evaluate", tiny.gallery, "--html", tmp_path / "no/x.html")
+    same = tmp_path / "same"
+    assert "asked for twice" in fail_tbps("evaluate", tiny.gallery, "--html", same, "--per-query", same)
+    assert not same.exists()

@@ -60,3 +60,12 @@ def test_a_folder_called_like_a_data_set_does_not_hide_it(tmp_path: Path, monkey
 def test_images_of_a_gallery_are_found_by_its_data_set_and_root(tmp_path: Path) -> None:
     assert image_folder("ufine", tmp_path) == tmp_path / "images"
     assert image_folder("mine.csv", tmp_path) == image_folder("", tmp_path) == tmp_path
+
+
+def test_a_folder_with_the_ending_of_a_file_is_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").mkdir()
+    (tmp_path / "d.csv/1.jpg").touch()
+    (tmp_path / "2.jpg").touch()
+    source = find_source(str(tmp_path / "d.csv"), None)
+    assert [record.name for record in source.read().complete()] == ["1.jpg"]
+    assert source.images == tmp_path / "d.csv"

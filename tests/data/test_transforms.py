@@ -157,3 +157,21 @@ def test_erasing_is_the_same_for_the_same_seed() -> None:
     once, again, other = (transform.augment(pixels, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
     assert torch.equal(once, again)
     assert not torch.equal(once, other)
+
+
+def test_damaged_exif_in_a_whole_image_is_a_damaged_image(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", (8, 16)).save(path, exif=exif)
+    content = path.read_bytes()
+    start = content.index(b"Exif\0\0") + 6
+    raised = 0
+    for place in range(start, start + 40):
+        for value in (0, 1, 2, 7, 255):
+            path.write_bytes(content[:place] + bytes([value]) + content[place + 1 :])
+            try:
+                read_image(path)
+            except DataError:
+                raised += 1
+    assert raised > 0
