@@ -159,6 +159,7 @@ def test_erasing_is_the_same_for_the_same_seed() -> None:
     assert not torch.equal(once, other)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow warns of some of it
 def test_damaged_exif_in_a_whole_image_is_a_damaged_image(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
