@@ -13,6 +13,7 @@ from tbps_cli.errors import TbpsError
 # Name, module and one-line help: what `tbps --help` shows without importing a command.
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "Draw, train, embed, evaluate, search: see it work."),
+    "generate": ("generate", "Make new training pairs, one garment away."),
     "train": ("train", "Train a dual encoder from a recipe."),
     "embed": ("embed", "Turn images into a gallery of features."),
     "evaluate": ("evaluate", "Measure rank-k, mAP and mINP."),

@@ -32,4 +32,4 @@ def command(name: str | None, out: Path | None, overwrite: bool, as_json: bool) 
     if as_json:
         show.print_json(recipes)
     else:
-        show.print_table(["recipe", "what it trains"], [[name, text] for name, text in recipes.items()])
+        show.print_table(["recipe", "what it is for"], [[name, text] for name, text in recipes.items()])

@@ -18,6 +18,7 @@ from tbps_cli.runtime import Advance
 
 if TYPE_CHECKING:
     from tbps_cli.stages.evaluate import Evaluation
+    from tbps_cli.stages.generate import GenerateResult, PlanResult
     from tbps_cli.stages.rehearse import Rehearsal
     from tbps_cli.stages.search import Hit
 
@@ -139,3 +140,28 @@ def print_rehearsal(rehearsal: Rehearsal) -> None:
         ["all steps", f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"],
     ]
     print_table([rehearsal.recipe, ""], rows)
+
+
+def print_plan(planned: PlanResult) -> None:
+    """How much is planned, and why images have no edit."""
+    rows = [["training images", f"{planned.images:,}"], ["edits planned", f"{planned.edits:,}"]]
+    print_table(["", "count"], [*rows, *_reasons("  without an edit: ", planned.skipped)], right=(1,))
+
+
+def print_generation(result: GenerateResult) -> None:
+    """How many pairs were planned, made and kept, and why others were dropped."""
+    share = percent(result.kept / result.planned) if result.planned else ""
+    rows = [
+        ["edits planned", f"{result.planned:,}"],
+        ["images made", f"{result.made:,}"],
+        ["pairs kept", f"{result.kept:,}"],
+        ["  of the planned", share],
+        ["  new people", f"{result.people:,}"],
+        ["  captions", f"{result.captions:,}"],
+    ]
+    print_table(["", "count"], [*rows, *_reasons("  dropped: ", result.drops)], right=(1,))
+
+
+def _reasons(prefix: str, counts: dict[str, int]) -> list[list[str]]:
+    """The most frequent first."""
+    return [[prefix + name, f"{count:,}"] for name, count in sorted(counts.items(), key=lambda item: -item[1])]

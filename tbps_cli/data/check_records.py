@@ -47,7 +47,7 @@ def find_single_images(copy: Copy) -> Iterator[Finding]:
     images = defaultdict(set)
     for name, records in copy.by_name.items():
         for record in records:
-            if record.person_id >= 0:
+            if record.person_id >= 0 and record.origin == "camera":  # a generated person has as many as were made
                 images[record.person_id].add(name)
     single = {person_id: next(iter(names)) for person_id, names in sorted(images.items()) if len(names) == 1}
     if single:

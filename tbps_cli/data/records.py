@@ -24,6 +24,7 @@ class PersonRecord:
     person_id: int  # UNKNOWN_PERSON in a bare folder of images
     split: Split | None  # None where the data is not split
     origin: Literal["camera", "proximity"] = "camera"
+    source: str | None = None  # name of the image that a proximity record was made from
 
     @property
     def image(self) -> Path:

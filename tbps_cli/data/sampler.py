@@ -1,9 +1,9 @@
-"""Which pairs make up a batch: every pair once an epoch, and no person twice a batch, or anybody."""
+"""Which pairs make up a batch: every pair once an epoch, and no person twice, or anybody, or edits by their sources."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Sequence
 
 import torch
@@ -54,11 +54,7 @@ class ShuffleSampler(Sampler):
 
     def __init__(self, person_ids: Sequence[int], batch_size: int, seed: int) -> None:
         super().__init__(person_ids, batch_size, seed)
-        if self.rows < batch_size:
-            raise DataError(
-                f"data.batch_size {batch_size} is more than the {self.rows} pairs of the training split. "
-                "Make it smaller."
-            )
+        _check_pairs(self.rows, batch_size)
 
     def draw(self, epoch: int) -> list[list[int]]:
         generator = torch.Generator().manual_seed(derive_seed(self.seed, epoch))
@@ -119,6 +115,76 @@ class PersonSampler(Sampler):
                     break
             else:
                 return waiting
+
+
+class ProximitySampler(Sampler):
+    """An edited pair in the batch of a pair of its source: its hardest negative, or nearly so.
+
+    families: for each row which image it is from, or was edited from.
+    is_edited: which rows are edits.
+
+    Every edit comes with one of the captions of its source; where it has more edits than captions, some come
+    with the same. An epoch has as many batches as one of `ShuffleSampler`. Raises DataError when there are too few
+    pairs for a batch.
+    """
+
+    def __init__(
+        self,
+        person_ids: Sequence[int],
+        batch_size: int,
+        seed: int,
+        families: Sequence[int],
+        is_edited: Sequence[bool],
+    ) -> None:
+        super().__init__(person_ids, batch_size, seed)
+        _check_pairs(self.rows, batch_size)
+        self.sources: dict[int, list[int]] = defaultdict(list)
+        self.edits: dict[int, list[int]] = defaultdict(list)
+        for row, (family, edited) in enumerate(zip(families, is_edited, strict=True)):
+            (self.edits if edited else self.sources)[family].append(row)
+
+    def draw(self, epoch: int) -> list[list[int]]:
+        """Rows of every whole batch of one epoch; the same arguments give the same batches."""
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, epoch))
+        groups = [group for family in self.sources | self.edits for group in self._group(family, generator)]
+        order = torch.randperm(len(groups), generator=generator).tolist()
+        return self._fill([groups[i] for i in order])
+
+    def _group(self, family: int, generator: torch.Generator) -> list[list[int]]:
+        """The rows of a family, its edits dealt out to the captions of their source."""
+        sources, edits = (
+            [rows[i] for i in torch.randperm(len(rows), generator=generator).tolist()]
+            for rows in (self.sources.get(family, []), self.edits.get(family, []))
+        )
+        if not sources:
+            return [[row] for row in edits]
+        return [[row, *edits[place :: len(sources)]] for place, row in enumerate(sources)]
+
+    def _fill(self, groups: list[list[int]]) -> list[list[int]]:
+        """Batches of whole groups, each the first that still fits; only where none does, one is cut."""
+        waiting: dict[int, deque[tuple[int, list[int]]]] = defaultdict(deque)  # of each size: (place, rows)
+        for place, group in enumerate(groups):
+            waiting[len(group)].append((place, group))
+        batches = []
+        for _ in range(self.rows // self.batch_size):
+            batch: list[int] = []
+            while len(batch) < self.batch_size:
+                room = self.batch_size - len(batch)
+                fitting = [size for size, queue in waiting.items() if queue and size <= room]
+                size = min(fitting or [size for size, queue in waiting.items() if queue], key=lambda s: waiting[s][0])
+                place, group = waiting[size].popleft()
+                batch += group[:room]
+                if group[room:]:
+                    waiting[len(group) - room].appendleft((place, group[room:]))
+            batches.append(batch)
+        return batches
+
+
+def _check_pairs(pairs: int, batch_size: int) -> None:
+    if pairs < batch_size:
+        raise DataError(
+            f"data.batch_size {batch_size} is more than the {pairs} pairs of the training split. Make it smaller."
+        )
 
 
 def derive_seed(*parts: int) -> int:

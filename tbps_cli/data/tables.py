@@ -2,7 +2,8 @@
 
 One line is an image with a caption; lines of the same image are joined. In JSON Lines `captions`
 may hold several at once. `person_id` and `split` may be left out of the whole file: each image
-then shows another person, and the data is not split.
+then shows another person, and the data is not split. What `tbps generate` made has `origin` "proximity"
+and names the image that it was made from in `source`.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class _Image:
     person_id: int | None
     split: Split | None
     origin: str
+    source: str | None
 
 
 def read_table(path: Path, images: Path) -> Reading:
@@ -71,6 +73,7 @@ def read_table(path: Path, images: Path) -> Reading:
             number if image.person_id is None else image.person_id,
             image.split,
             image.origin,  # type: ignore[arg-type]
+            image.source,
         )
         for number, (name, image) in enumerate(found.items())
     ]
@@ -80,14 +83,21 @@ def read_table(path: Path, images: Path) -> Reading:
 def write_lines(records: list[PersonRecord], prefix: str = "") -> Iterator[str]:
     """Records as JSON Lines that `read_table` reads; `prefix` leads from its folder to the images."""
     for record in records:
-        row: dict[str, Any] = {"image": prefix + record.name, "captions": record.captions}
-        if record.person_id >= 0:
-            row["person_id"] = record.person_id
-        if record.split is not None:
-            row["split"] = record.split
-        if record.origin != "camera":
-            row["origin"] = record.origin
-        yield json.dumps(row, ensure_ascii=False) + "\n"
+        yield json.dumps(row_of(record, prefix), ensure_ascii=False) + "\n"
+
+
+def row_of(record: PersonRecord, prefix: str = "") -> dict[str, Any]:
+    """What a line says of a record; readers pass over further keys."""
+    row: dict[str, Any] = {"image": prefix + record.name, "captions": list(record.captions)}
+    if record.person_id >= 0:
+        row["person_id"] = record.person_id
+    if record.split is not None:
+        row["split"] = record.split
+    if record.origin != "camera":
+        row["origin"] = record.origin
+    if record.source is not None:
+        row["source"] = record.source
+    return row
 
 
 def _json_rows(text: str) -> Iterator[tuple[int, Any]]:
@@ -151,11 +161,18 @@ def _add(found: dict[str, _Image], line: int, row: Any) -> None:
     origin = row.get("origin", "camera")
     if origin not in ("camera", "proximity"):
         raise RecordError(f"'origin' is {kind_of(origin)}; allowed are camera and proximity.")
+    # Of other images "source" is whatever the owner of the file means by it.
+    source = check_name(row["source"], "source") if origin == "proximity" and row.get("source") is not None else None
     image = found.get(name)
     if image is None:
-        found[name] = _Image(line, list(captions), person_id, split, origin)
+        found[name] = _Image(line, list(captions), person_id, split, origin, source)
         return
-    for key, here, before in (("person_id", person_id, image.person_id), ("split", split, image.split)):
+    for key, here, before in (
+        ("person_id", person_id, image.person_id),
+        ("split", split, image.split),
+        ("origin", origin, image.origin),
+        ("source", source, image.source),
+    ):
         if here != before:
             raise RecordError(f"{key!r} of {name!r} is {here!r} here and {before!r} in line {image.line}.")
     image.captions += captions

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.checkpoint import checkpoint
 
-from tbps_cli.encoders.libraries import import_transformers
+from tbps_cli.libraries import import_transformers
 from tbps_cli.encoders.position import resize_context
 from tbps_cli.encoders.protocol import Encoded
 from tbps_cli.encoders.weights import find_file, load_strictly

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from tbps_cli.encoders.libraries import import_timm
+from tbps_cli.libraries import import_timm
 from tbps_cli.encoders.position import resize_position_embedding
 from tbps_cli.encoders.protocol import Encoded
 from tbps_cli.encoders.weights import load_strictly

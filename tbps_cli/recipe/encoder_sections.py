@@ -6,11 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tbps_cli.recipe.fields import Count, Section, Share, Size
+from tbps_cli.recipe.fields import Count, Section, Share, Size, Source
 
 Blocks = Annotated[int, Field(ge=1, le=64)]
 Seam = Annotated[int, Field(ge=0, le=64)]
-Source = Annotated[str, Field(min_length=1)]
 
 STEM = "blocks before the mixup seam"
 WEIGHTS = "a hub name, a folder or a file to start from; absent: random weights"

@@ -6,57 +6,101 @@ import difflib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
 from tbps_cli.errors import RecipeError
 from tbps_cli.recipe.fields import Section
+from tbps_cli.recipe.fitting import FitRecipe
+from tbps_cli.recipe.generation import GenerationRecipe
 from tbps_cli.recipe.sections import Recipe
 from tbps_cli.recipe.strict_yaml import parse_yaml
 
 LARGEST_RECIPE = 1_000_000  # bytes
+AnyRecipe = TypeVar("AnyRecipe", Recipe, GenerationRecipe, FitRecipe)
+KINDS: tuple[type[Recipe] | type[GenerationRecipe] | type[FitRecipe], ...] = (Recipe, GenerationRecipe, FitRecipe)
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe file and apply `key=value` overrides through the same checks.
+    """Read the recipe of a training and apply `key=value` overrides through the same checks.
 
     Raises RecipeError with every problem of the file at once.
     """
+    return _parse(Recipe, _read(path), path.name, overrides)
+
+
+def load_generation_recipe(path: Path, overrides: Sequence[str] = ()) -> GenerationRecipe:
+    """The same for a recipe of `tbps generate`."""
+    return _parse(GenerationRecipe, _read(path), path.name, overrides)
+
+
+def load_fit_recipe(path: Path, overrides: Sequence[str] = ()) -> FitRecipe:
+    """The same for a recipe of `tbps fit`."""
+    return _parse(FitRecipe, _read(path), path.name, overrides)
+
+
+def parse_recipe(text: str, *, place: str, overrides: Sequence[str] = (), of_checkpoint: bool = False) -> Recipe:
+    """Turn YAML text into the recipe of a training; `place` names the text in messages.
+
+    of_checkpoint: what an older tbps wrote is read too, where it says nothing of the encoders.
+    """
+    return _parse(Recipe, text, place, overrides, of_checkpoint=of_checkpoint)
+
+
+def parse_generation_recipe(text: str, *, place: str) -> GenerationRecipe:
+    """Turn YAML text into a recipe of `tbps generate`."""
+    return _parse(GenerationRecipe, text, place)
+
+
+def parse_fit_recipe(text: str, *, place: str) -> FitRecipe:
+    """Turn YAML text into a recipe of `tbps fit`."""
+    return _parse(FitRecipe, text, place)
+
+
+def dump_recipe(recipe: Recipe | GenerationRecipe | FitRecipe) -> str:
+    """Write a recipe, defaults included, as YAML that is read back equal."""
+    tree = recipe.model_dump(mode="json", exclude_none=True)
+    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+
+
+def _read(path: Path) -> str:
     try:
         if path.stat().st_size > LARGEST_RECIPE:
             raise RecipeError(f"{path}: larger than {LARGEST_RECIPE:,} bytes; this is not a recipe.")
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise RecipeError(f"{path}: no such file. `tbps recipes` lists the recipes that ship with tbps.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: cannot be read ({error}). A recipe is a YAML file in UTF-8.") from None
-    return parse_recipe(text, place=path.name, overrides=overrides)
 
 
-def parse_recipe(text: str, *, place: str, overrides: Sequence[str] = (), of_checkpoint: bool = False) -> Recipe:
-    """Turn YAML text into a recipe; `place` names the text in messages.
-
-    of_checkpoint: what an older tbps wrote is read too, where it says nothing of the encoders.
-    """
+def _parse(
+    kind: type[AnyRecipe], text: str, place: str, overrides: Sequence[str] = (), *, of_checkpoint: bool = False
+) -> AnyRecipe:
     tree = parse_yaml(text, place)
     if not isinstance(tree, dict):
         raise RecipeError(f"{place}: a recipe is a mapping of sections, this is {_describe(tree)}.")
+    _refuse_other_command(kind, tree, place)
     if of_checkpoint and isinstance(tree.get("training"), dict):
         tree["training"].pop("accumulate", None)  # until 0.1.0
     for override in overrides:
         _apply_override(tree, override)
     try:
-        return Recipe.model_validate_json(json.dumps(tree))
+        return kind.model_validate_json(json.dumps(tree))
     except ValidationError as error:
-        raise RecipeError("\n".join(_explain(problem, place) for problem in error.errors())) from None
+        raise RecipeError("\n".join(_explain(problem, place, kind) for problem in error.errors())) from None
 
 
-def dump_recipe(recipe: Recipe) -> str:
-    """Write a recipe, defaults included, as YAML that `parse_recipe` reads back equal."""
-    tree = recipe.model_dump(mode="json", exclude_none=True)
-    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+def _refuse_other_command(
+    kind: type[Recipe] | type[GenerationRecipe] | type[FitRecipe], tree: dict[str, Any], place: str
+) -> None:
+    """One message instead of many unknown keys, for a recipe that is given to the wrong command."""
+    keys = set(tree)
+    for other in KINDS:
+        if keys <= set(other.model_fields) and not keys <= set(kind.model_fields):
+            raise RecipeError(f"{place}: this is a recipe of `tbps {other.COMMAND}`, not of `tbps {kind.COMMAND}`.")
 
 
 def _apply_override(tree: dict[str, Any], override: str) -> None:
@@ -75,9 +119,9 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
     branch[last] = parse_yaml(value, f"--set {key}")
 
 
-def _explain(problem: Mapping[str, Any], place: str) -> str:
+def _explain(problem: Mapping[str, Any], place: str, recipe: type[Section]) -> str:
     """One problem of pydantic's as `file: dotted.place: what is wrong`."""
-    location, known = _find_place(problem["loc"])
+    location, known = _find_place(problem["loc"], recipe)
     dotted = ".".join(location)
     where = f"{place}: {dotted}: " if dotted else f"{place}: "
     if problem["type"] == "extra_forbidden":
@@ -96,13 +140,13 @@ def _explain(problem: Mapping[str, Any], place: str) -> str:
     return f"{where}{message[0].lower()}{message[1:]}, not {_describe(problem['input'])}."
 
 
-def _find_place(location: Sequence[Any]) -> tuple[list[str], list[str]]:
+def _find_place(location: Sequence[Any], recipe: type[Section]) -> tuple[list[str], list[str]]:
     """The keys that lead to a problem, as the recipe has them, and the fields of the section it is in.
 
     Where a section may be of several kinds, pydantic puts the kind among the keys; it is left out here.
     """
     keys: list[str] = []
-    section: Any = Recipe
+    section: Any = recipe
     kinds: dict[Any, Any] = {}
     for part in location[:-1]:
         if part in kinds:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from tbps_cli.recipe.encoder_sections import ImageEncoderSection, SmallImageEncoderSection, TextEncoderSection
-from tbps_cli.recipe.fields import Count, Decay, Positive, Section, Share, Size, Triple
+from tbps_cli.recipe.fields import Count, Decay, Folders, Positive, Section, Share, Size, Triple
 
 
 class DataSection(Section):
@@ -20,8 +20,8 @@ class DataSection(Section):
         None, description="people held out of train to select the best epoch with, where there is no val split"
     )
     batch_size: Annotated[int, Field(ge=2)] = Field(description="pairs in a batch, those of all processes together")
-    sampler: Literal["person", "shuffle"] = Field(
-        "person", description="no person twice in a batch, or pairs as they come"
+    sampler: Literal["person", "shuffle", "proximity"] = Field(
+        "person", description="no person twice in a batch, pairs as they come, or edited pairs beside their sources"
     )
     train_people: Annotated[int, Field(ge=2)] | None = Field(
         None, description="people of train that are learnt from; absent: all of them"
@@ -30,6 +30,15 @@ class DataSection(Section):
     workers: int = Field(0, ge=0, le=256, description="processes that decode images; 0 decodes in the main one")
     on_missing: Literal["stop", "skip"] = Field(
         "stop", description="what an image does that cannot be read: end the training, or give way to another pair"
+    )
+
+
+class ProximitySection(Section):
+    """Pairs that `tbps generate` made of the training pairs; absent: none."""
+
+    pairs: Folders = Field(description="the folder that `tbps generate` wrote, or a list of them")
+    share: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None, description="of the new people that are learnt from, drawn by the seed; absent: all of them"
     )
 
 
@@ -140,9 +149,12 @@ class TrainingSection(Section):
 class Recipe(Section):
     """One training, whole."""
 
+    COMMAND: ClassVar[str] = "train"
+
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the run folder")
     seed: int = Field(0, ge=0, lt=2**62)
     data: DataSection
+    proximity: ProximitySection | None = None
     images: ImagesSection
     image_encoder: ImageEncoderSection
     text_encoder: TextEncoderSection
@@ -160,6 +172,8 @@ class Recipe(Section):
     def _shapes_fit(self) -> Recipe:
         if isinstance(self.image_encoder, SmallImageEncoderSection):
             _check_stripes(self.images, self.image_encoder)
+        if self.data.sampler == "proximity" and self.proximity is None:
+            raise ValueError("data.sampler proximity needs pairs that were generated: name them in proximity.pairs")
         if self.schedule.warmup and self.schedule.warmup_epochs:
             raise ValueError("schedule.warmup and schedule.warmup_epochs: give one of the two")
         for place in ("image_encoder", "text_encoder"):

@@ -35,7 +35,7 @@ def shipped_recipes() -> dict[str, Path]:
 
 
 def describe_recipes() -> dict[str, str]:
-    """What each shipped recipe trains: the first line of its file, which is a comment."""
+    """What each shipped recipe is for: the first line of its file, which is a comment."""
     first_lines = {name: path.read_text(encoding="utf-8").splitlines()[0] for name, path in shipped_recipes().items()}
     return {name: line.lstrip("# ") for name, line in first_lines.items()}
 

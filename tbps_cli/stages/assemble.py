@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from tbps_cli.checkpoint import Checkpoint, open_checkpoint
+from tbps_cli.data.generated import find_families
 from tbps_cli.data.layouts import place_of
 from tbps_cli.data.phrases import PhraseTable
-from tbps_cli.data.records import PersonRecord
-from tbps_cli.data.sampler import PersonSampler, Sampler, ShuffleSampler
+from tbps_cli.data.records import PersonRecord, flatten_captions
+from tbps_cli.data.sampler import PersonSampler, ProximitySampler, Sampler, ShuffleSampler
 from tbps_cli.data.sources import Source, find_source
 from tbps_cli.data.transforms import ImageTransform
 from tbps_cli.encoders.dual import DualEncoder
@@ -130,9 +131,20 @@ def build_optimizer(recipe: Recipe, new: Iterable[nn.Parameter], *modules: nn.Mo
     return optim.build_optimizer(modules, new=new, **recipe.optim.model_dump())
 
 
-def build_sampler(recipe: Recipe, person_ids: Sequence[int]) -> Sampler:
-    kind = PersonSampler if recipe.data.sampler == "person" else ShuffleSampler
-    return kind(person_ids, recipe.data.batch_size, recipe.seed)
+def build_sampler(recipe: Recipe, records: Sequence[PersonRecord]) -> Sampler:
+    """The sampler of the records' pairs. Raises DataError when there are too few for a batch."""
+    pairs = flatten_captions(records)
+    arguments = (pairs.person_ids, recipe.data.batch_size, recipe.seed)
+    if recipe.data.sampler == "person":
+        return PersonSampler(*arguments)
+    if recipe.data.sampler == "shuffle":
+        return ShuffleSampler(*arguments)
+    families = find_families(records)
+    return ProximitySampler(
+        *arguments,
+        families=[families[row] for row in pairs.image_rows],
+        is_edited=[records[row].source is not None for row in pairs.image_rows],
+    )
 
 
 def build_caption_augmenter(recipe: Recipe) -> CaptionAugmenter | None:

@@ -9,10 +9,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from tbps_cli.data.generated import add_pairs, digest_pairs
 from tbps_cli.data.holdout import hold_out_people, keep_people
 from tbps_cli.data.images import DecodedImages, ImageFiles
 from tbps_cli.data.pairs import PairLoader
-from tbps_cli.data.records import PersonRecord, flatten_captions, select_split
+from tbps_cli.data.records import PersonRecord, select_split
 from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.encoders.tokenizer import Tokenizer
 from tbps_cli.errors import DataError, RecipeError
@@ -34,9 +35,13 @@ from tbps_cli.training.trainer import Trainer
 
 
 def read_splits(recipe: Recipe, root: Path | None, progress: Progress) -> tuple[list[PersonRecord], list[PersonRecord]]:
-    """The records to train on, and those to select the best epoch with, if there are any. Raises DataError."""
+    """The records to train on, generated ones last, and those to select the best epoch with, if there are any.
+
+    Raises DataError.
+    """
     section = recipe.data
-    _, records = open_dataset(section.dataset, root, progress)
+    _, all_records = open_dataset(section.dataset, root, progress)
+    records = all_records
     if section.val_people is not None:
         records = hold_out_people(records, section.val_people, recipe.seed)
     if section.train_people is not None:
@@ -44,7 +49,13 @@ def read_splits(recipe: Recipe, root: Path | None, progress: Progress) -> tuple[
     train_records = select_split(records, "train", dataset=section.dataset)
     if not any(record.captions for record in train_records):
         raise DataError(f"{section.dataset}: none of its {len(train_records):,} training images has a caption.")
+    train_records += _read_proximity(recipe, all_records, train_records, progress)
     return train_records, [record for record in records if record.split == "val"]
+
+
+def digest_proximity(recipe: Recipe) -> str:
+    """What a training with generated pairs can only be taken up with; "" without any. Raises DataError."""
+    return digest_pairs(_proximity_folders(recipe))
 
 
 def build_trainer(
@@ -111,7 +122,7 @@ def build_loader(
         images,
         transform,
         tokenizer,
-        build_sampler(recipe, flatten_captions(records).person_ids),
+        build_sampler(recipe, records),
         seed=recipe.seed,
         workers=recipe.data.workers,
         augment_caption=build_caption_augmenter(recipe),
@@ -121,6 +132,29 @@ def build_loader(
         on_missing=recipe.data.on_missing,
         note=progress.note,
     )
+
+
+def _read_proximity(
+    recipe: Recipe, all_records: Sequence[PersonRecord], train_records: Sequence[PersonRecord], progress: Progress
+) -> list[PersonRecord]:
+    if recipe.proximity is None:
+        return []
+    folders = _proximity_folders(recipe)
+    added = add_pairs(all_records, train_records, folders, share=recipe.proximity.share, seed=recipe.seed)
+    for folder, pairs in zip(folders, added, strict=True):
+        others = f"; {pairs.left_out:,} others are of people who are not trained on" if pairs.left_out else ""
+        progress.note(f"{folder}: {len(pairs.records):,} generated images are learnt from{others}")
+    generated = [record for pairs in added for record in pairs.records]
+    if not generated:
+        raise DataError(
+            f"proximity.pairs {', '.join(map(str, folders))}: no pair is of a person who is trained on. Generate pairs "
+            f"of this data set: tbps generate --dataset {recipe.data.dataset}"
+        )
+    return generated
+
+
+def _proximity_folders(recipe: Recipe) -> list[Path]:
+    return [Path(folder) for folder in recipe.proximity.pairs] if recipe.proximity else []
 
 
 def _check_seams(recipe: Recipe, dual: DualEncoder) -> None:

@@ -15,7 +15,7 @@ import torch
 from tbps_cli.checkpoint import save_checkpoint
 from tbps_cli.data.batch import PairBatch
 from tbps_cli.data.pairs import PairLoader
-from tbps_cli.data.records import PersonRecord, flatten_captions
+from tbps_cli.data.records import PersonRecord
 from tbps_cli.data.sampler import derive_seed
 from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.encoders.tokenizer import Tokenizer
@@ -27,7 +27,7 @@ from tbps_cli.stages.assemble import VOCABULARY, build_sampler, build_transform
 from tbps_cli.stages.encoders import HALVES, build_tokenizer
 from tbps_cli.stages.evaluate import embed_split
 from tbps_cli.stages.position import POSITION, Position, take_up
-from tbps_cli.stages.prepare import build_loader, build_trainer, read_splits
+from tbps_cli.stages.prepare import build_loader, build_trainer, digest_proximity, read_splits
 from tbps_cli.training.distributed import Processes, join_processes, leave_processes
 from tbps_cli.training.run import BAD_BATCH, Run
 from tbps_cli.training.schedule import learning_rate_at
@@ -100,7 +100,7 @@ def _train(
     with processes.first_ahead():  # it draws a ToyPEDES that is not there
         train_records, val_records = read_splits(recipe, root, progress)
     # Too few people, or shares that are uneven, are said before any work.
-    build_sampler(recipe, flatten_captions(train_records).person_ids).share_of(processes.rank, processes.count)
+    build_sampler(recipe, train_records).share_of(processes.rank, processes.count)
     with processes.first_ahead():
         run = Run.open(
             run_folder,
@@ -114,7 +114,7 @@ def _train(
     trainer = build_trainer(
         recipe, train_records, tokenizer, device, pretrained=not run.last.exists(), processes=processes
     )
-    position = take_up(run, trainer, tokenizer, processes)
+    position = take_up(run, trainer, tokenizer, processes, digest_proximity(recipe))
     if position.epoch or position.batch:
         inside = f" and {position.batch} batches of the next" if position.batch else ""
         progress.note(f"{run.last}: goes on after epoch {position.epoch} of {recipe.training.epochs}{inside}")

@@ -1,6 +1,6 @@
 """The words of this domain: what says the same, and what must not be lost. Plain text, read offline.
 
-A lexicon is a folder of four files, and a user may put another folder in its place. This
+A lexicon is a folder of four files or five, and a user may put another folder in its place. This
 docstring is their one definition. UTF-8; a line is empty, a comment (#), or a head, a colon, and
 phrases between commas. Case does not count, and a hyphen is a space: "T-shirt" is "t shirt".
 Inflected forms are phrases of their own.
@@ -12,6 +12,12 @@ Inflected forms are phrases of their own.
     garments.txt   kind: phrase, ...   whole, upper, lower, feet, head, worn
     kept.txt       kind: phrase, ...   accessory, bag, held, device, luggage, vehicle, person, hair,
                                        figure, body, detail, pattern, negation
+    hues.txt       name #rrggbb ...: phrase, ...          a basic colour name, what it looks like on clothes, the
+                                                          colours of colours.txt that are a shade of it
+                   name (read) #rrggbb ...: phrase, ...   understood in captions, never put into one
+                   name: phrase, ...                      more phrases of a name that was given
+
+Without hues.txt captions can be reworded, but no colour can be exchanged for another.
 
 A part of speech says where a phrase may be replaced (`proximity.synonyms` has the rules):
 
@@ -34,6 +40,7 @@ from tbps_cli.proximity.lexicon.terms import (
     COLOUR_KINDS,
     GARMENT_KINDS,
     NOUN_KINDS,
+    Hues,
     Lexicon,
     Sense,
     Spot,
@@ -44,6 +51,7 @@ __all__ = [
     "COLOUR_KINDS",
     "GARMENT_KINDS",
     "NOUN_KINDS",
+    "Hues",
     "Lexicon",
     "Sense",
     "Spot",

@@ -7,13 +7,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tbps_cli.errors import DataError
-from tbps_cli.proximity.lexicon.terms import COLOUR_KINDS, GARMENT_KINDS, KEPT_KINDS, PARTS, Lexicon, Sense, Term, spell
+from tbps_cli.proximity.lexicon.terms import (
+    COLOUR_KINDS,
+    GARMENT_KINDS,
+    KEPT_KINDS,
+    PARTS,
+    Hues,
+    Lexicon,
+    Sense,
+    Term,
+    spell,
+)
 
 SHIPPED = Path(__file__).parent
 KIND_FILES = {"colours.txt": COLOUR_KINDS, "garments.txt": GARMENT_KINDS, "kept.txt": KEPT_KINDS}
 SYNONYM_FILE = "synonyms.txt"
+HUE_FILE = "hues.txt"
 
 _HEAD = re.compile(r"(\w+)(?:\s*\(([^()]*)\))?")
+_HUE = re.compile(r"(\w+)(\s*\(read\))?((?:\s+#[0-9a-fA-F]{6})*)")
 
 
 def read_lexicon(folder: Path | None = None) -> Lexicon:
@@ -31,7 +43,9 @@ def read_lexicon(folder: Path | None = None) -> Lexicon:
         if phrase not in kinds and head in kinds and any(sense.part == "noun" for sense in its_senses):
             kinds[phrase] = kinds[head]
     phrases = dict.fromkeys([*kinds, *senses])
-    return Lexicon({phrase: Term(kinds.get(phrase), tuple(senses.get(phrase, ()))) for phrase in phrases})
+    terms = {phrase: Term(kinds.get(phrase), tuple(senses.get(phrase, ()))) for phrase in phrases}
+    # A folder from before there were hues is a lexicon too; who needs them asks for the file.
+    return Lexicon(terms, _read_hues(folder / HUE_FILE, kinds) if (folder / HUE_FILE).exists() else None)
 
 
 def _read_kinds(path: Path, allowed: frozenset[str], kinds: dict[str, str]) -> None:
@@ -68,6 +82,35 @@ def _read_head(head: str, place: str) -> tuple[str, frozenset[str]]:
     if not kinds <= known:
         raise DataError(f"{place}: unknown kind {', '.join(sorted(kinds - known))}; use {', '.join(sorted(known))}.")
     return match[1], kinds
+
+
+def _read_hues(path: Path, kinds: dict[str, str]) -> Hues:
+    hues = Hues()
+    read_only: set[str] = set()
+    for place, head, phrases in _read_lines(path):
+        match = _HUE.fullmatch(head)
+        if match is None:
+            raise DataError(f"{place}: expected 'name #rrggbb #rrggbb: phrase, ...', found '{head[:80]}'.")
+        name = match[1].lower()
+        if match[2]:
+            read_only.add(name)
+        hues.prototypes.setdefault(name, []).extend(_to_triple(code) for code in match[3].split())
+        for phrase in phrases:
+            if kinds.get(phrase) != "colour":
+                raise DataError(f"{place}: '{phrase}' is no colour of colours.txt; add it there or remove it here.")
+            if hues.of.setdefault(phrase, name) != name:
+                raise DataError(f"{place}: '{phrase}' is a shade of {hues.of[phrase]} already; name it once.")
+    for name, triples in hues.prototypes.items():
+        if not triples:
+            raise DataError(f"{path}: {name} looks like nothing; write at least one #rrggbb after its name.")
+        if hues.of.get(name) != name:
+            raise DataError(f"{path}: '{name}' is put into captions, so it must be one of its own phrases; add it.")
+    return Hues(hues.of, hues.prototypes, tuple(name for name in hues.prototypes if name not in read_only))
+
+
+def _to_triple(code: str) -> tuple[int, int, int]:
+    """ "#be1e23" -> (190, 30, 35)"""
+    return int(code[1:3], 16), int(code[3:5], 16), int(code[5:7], 16)
 
 
 def _read_lines(path: Path, *, keep_spelling: bool = False) -> Iterator[tuple[str, str, list[str]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 COLOUR_KINDS = frozenset({"colour", "shade", "haircolour"})
@@ -51,11 +51,27 @@ class Spot(NamedTuple):
     term: Term
 
 
-class Lexicon:
-    """Phrases, as `spell` writes them, and their terms."""
+@dataclass(frozen=True)
+class Hues:
+    """The basic colour names, and which phrase is a shade of which.
 
-    def __init__(self, terms: Mapping[str, Term]) -> None:
+    of: phrase -> basic name.
+    prototypes: basic name -> what it looks like on clothes, sRGB of 0 to 255; the first is the most typical.
+    proposed: the basic names that an edited caption may be given.
+    """
+
+    of: dict[str, str] = field(default_factory=dict)
+    prototypes: dict[str, list[tuple[int, int, int]]] = field(default_factory=dict)
+    proposed: tuple[str, ...] = ()
+
+
+class Lexicon:
+    """Phrases, as `spell` writes them, their terms, and the basic name of the colours among them."""
+
+    def __init__(self, terms: Mapping[str, Term], hues: Hues | None = None) -> None:
         self.terms = dict(terms)
+        known = hues or Hues()
+        self.hues, self.prototypes, self.proposed = known.of, known.prototypes, known.proposed
         lengths: dict[str, set[int]] = {}
         for phrase in self.terms:
             words = phrase.split(" ")

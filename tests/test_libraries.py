@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tbps_cli.encoders.libraries import import_open_clip, import_timm, import_transformers
 from tbps_cli.errors import DependencyError
+from tbps_cli.libraries import import_diffusers, import_open_clip, import_peft, import_timm, import_transformers
 
 
 @pytest.fixture
 def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder that is searched first, and whose packages have not been imported yet."""
-    packages = {"open_clip", "timm", "transformers"}
+    packages = {"open_clip", "timm", "transformers", "diffusers", "peft"}
     for name in [name for name in sys.modules if name.partition(".")[0] in packages]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(tmp_path)
@@ -44,14 +44,50 @@ def test_an_absent_package_says_how_to_install_it(broken: Path) -> None:
         import_timm()
 
 
+LATE = """
+def __getattr__(name):
+    if name.startswith("__"):
+        raise AttributeError(name)
+    raise RuntimeError("Failed to import: operator torchvision::nms does not exist")
+"""
+
+
+def write_lazy_package(folder: Path, name: str, code: str) -> None:
+    """A package with the one part that is needed to silence it."""
+    (folder / name / "utils").mkdir(parents=True)
+    (folder / name / "__init__.py").write_text(code)
+    (folder / name / "utils" / "__init__.py").write_text("")
+    (folder / name / "utils" / "logging.py").write_text("bars = True\ndef disable_progress_bar():\n    global bars\n"
+                                                        "    bars = False\n")  # fmt: skip
+
+
 def test_what_transformers_imports_late_breaks_at_once(broken: Path) -> None:
-    late = (
-        "def __getattr__(name):\n    raise RuntimeError('Failed to import: operator torchvision::nms does not exist')"
-    )
-    (broken / "transformers.py").write_text(late)
+    write_lazy_package(broken, "transformers", LATE)
     import_transformers()
     with pytest.raises(DependencyError, match="transformers cannot be imported, because torchvision"):
         import_transformers("BertModel")
+
+
+def test_a_release_that_lacks_a_class_is_an_old_one(broken: Path) -> None:
+    write_lazy_package(broken, "diffusers", "AutoencoderKL = UNet2DConditionModel = DDIMScheduler = object")
+    import_diffusers()
+    with pytest.raises(DependencyError, match=r"LEditsPP.*pip install --upgrade diffusers"):
+        import_diffusers("LEditsPP")
+
+
+def test_the_bars_of_the_libraries_are_silenced(broken: Path) -> None:
+    write_lazy_package(broken, "diffusers", "AutoencoderKL = UNet2DConditionModel = DDIMScheduler = object")
+    write_lazy_package(broken, "transformers", "")
+    import_diffusers()
+    import_transformers()
+    for name in ("diffusers", "transformers"):
+        assert sys.modules[f"{name}.utils.logging"].bars is False
+
+
+def test_peft_comes_with_an_extra(broken: Path) -> None:
+    (broken / "peft.py").write_text("raise ImportError('no such thing')")
+    with pytest.raises(DependencyError, match=r"peft cannot be imported .*pip install --upgrade 'tbps-cli\[lora\]'"):
+        import_peft()
 
 
 def test_any_other_error_of_a_package_keeps_its_traceback(broken: Path) -> None:

@@ -1,0 +1,104 @@
+"""`tbps generate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tbps_cli.cli import options
+
+
+@click.command()
+@options.dataset(help="Whose training pairs are edited:")
+@click.option(
+    "--recipe",
+    default="generate/recolour",
+    show_default=True,
+    help="A YAML file, or a name that `tbps recipes` lists under generate/.",
+)
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write.  [default: generated/DATASET]")
+@click.option("--plan", type=click.Path(path_type=Path), help="Write the plan to this .jsonl file, and stop.")
+@click.option("--from-plan", type=click.Path(path_type=Path), help="Carry out this plan instead of a new one.")
+@click.option("--limit", type=click.IntRange(1), help="The first so many edits only, to try.")
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="A run that is asked whether edits fit captions.")
+@options.overwrite
+@options.root
+@options.device
+@options.as_json
+def command(
+    dataset: str | None,
+    recipe: str,
+    overrides: tuple[str, ...],
+    out: Path | None,
+    plan: Path | None,
+    from_plan: Path | None,
+    limit: int | None,
+    checkpoint: Path | None,
+    overwrite: bool,
+    root: Path | None,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Make new training pairs: in picture and sentence, one garment gets another colour.
+
+    Only training people are edited. What is made is a folder of images, records.jsonl and a page to look at, and
+    `tbps train` reads it by proximity.pairs. Stopped and started again, it goes on where it was. Several
+    processes share the work under torchrun: torchrun --standalone --nproc-per-node 2 -m tbps_cli generate ….
+
+    \b
+    Examples:
+      tbps generate --dataset cuhk
+      tbps generate --dataset cuhk --plan plan.jsonl
+      tbps generate --dataset cuhk --from-plan plan.jsonl --recipe generate/diffusion
+      tbps generate --dataset toy-small --limit 50 --out try
+    """
+    if dataset is None:
+        raise click.UsageError("give --dataset NAME.")
+    if plan is not None and (from_plan or out or checkpoint):
+        raise click.UsageError("--plan writes a plan and stops; --from-plan, --out and --checkpoint are for drawing.")
+    from tbps_cli.recipe import find_recipe, load_generation_recipe
+
+    resolved = load_generation_recipe(find_recipe(recipe), overrides)
+
+    from tbps_cli.cli import show
+    from tbps_cli.stages.generate import generate, plan_dataset
+
+    progress = show.RichProgress()
+    if plan is not None:
+        planned = plan_dataset(resolved, dataset, plan, root=root, limit=limit, overwrite=overwrite, progress=progress)
+        if as_json:
+            show.print_json(planned.as_dict())
+        else:
+            show.print_plan(planned)
+            click.echo(f"\nRead or change {plan}\n\nNext:")
+            click.echo(f"  tbps generate --dataset {dataset} --from-plan {plan} --recipe {recipe}")
+        return
+    folder = out or Path("generated") / Path(dataset).stem
+    try:
+        result = generate(
+            resolved,
+            dataset,
+            folder,
+            root=root,
+            device=device,
+            plan_file=from_plan,
+            checkpoint=checkpoint,
+            limit=limit,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    except KeyboardInterrupt:
+        progress.note(f"stopped; what is finished is in {folder}. The same command without --overwrite goes on.")
+        raise
+    if result.rank:
+        return
+    if as_json:
+        show.print_json(result.as_dict())
+        return
+    if result.was_finished:
+        progress.note(f"{folder}: was finished before; nothing was made. --overwrite makes it anew.")
+    show.print_generation(result)
+    click.echo(f"\nLook at {result.page}\n\nNext:")
+    click.echo(f"  tbps train … --set proximity.pairs={result.out}")

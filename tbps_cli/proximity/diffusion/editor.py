@@ -1,0 +1,173 @@
+"""The paper's editor: find the noise that draws the image, and draw it again with one word changed.
+
+    source ── latents ── inversion ──> pivots
+                                         │  the target's prompt, guidance, steered attention,
+                                         │  and after each step the source again outside of the garment
+    source + mask x (drawn target - drawn source) <──┘
+
+What an autoencoder loses of the source is kept, as only the difference of the two drawings is added to
+it, where the garment is. The order of images in a batch does not matter; neither does what else is in it,
+up to rounding.
+
+Source: specs of CTLG (Wu et al. 2023) on Hertz et al. 2022 and Mokady et al. 2023. Differs: aspect ratio is
+kept; pivots are near exact by default; sources are read from the pivots and not drawn again; nothing is
+squashed or enlarged for good.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from tbps_cli.proximity.diffusion.attention import AttentionControl, AttentionMaps, attending
+from tbps_cli.proximity.diffusion.canvas import Canvas
+from tbps_cli.proximity.diffusion.compose import compose
+from tbps_cli.proximity.diffusion.inversion import (
+    Negatives,
+    Pivots,
+    Sampler,
+    fit_null_text,
+    invert,
+    same_negatives,
+    step_negatives,
+)
+from tbps_cli.proximity.diffusion.mask import Blend, edit_mask
+from tbps_cli.proximity.diffusion.pipeline import Pipeline, Prompts
+from tbps_cli.proximity.diffusion.prompts import Wording, WordRows, align_words, write_prompts
+from tbps_cli.proximity.generator import EditedImage, Refusal
+from tbps_cli.proximity.lexicon import Lexicon
+from tbps_cli.proximity.plan import PlannedEdit
+
+MAP_CELLS = 256  # of layers whose attention tells where a phrase is: 16 x 16
+SELF_CELLS = 1024  # of layers whose self-attention is kept: 32 x 32
+
+
+@dataclass(frozen=True)
+class DiffusionSettings:
+    """How an edit is drawn. The defaults are what the fidelity table says, see docs/generation.md.
+
+    inversion, iterations: `ddim`, or `fixed-point` with so many evaluations a step beyond the first.
+    negative: what guidance leads away from: nothing (`empty`), the source's prompt (`negative-prompt`), or vectors
+    fitted in `null_text_steps` steps at most (`null-text`).
+    guidance: 1 draws what the target's prompt says, more exaggerates it.
+    cross_replace, self_replace: the share of the steps in which the source's attention is kept.
+    reweight: what the new colour's attention is multiplied with.
+    blend_threshold, blend_start: the share of a map's maximum from which on a place is the garment's, and of the steps
+    after which the rest is taken from the source; without `blend` it never is.
+    prompt: `garments`, a list of all garments in basic colours, or the `caption` itself.
+    """
+
+    inversion: Literal["ddim", "fixed-point"] = "fixed-point"
+    iterations: int = 2
+    negative: Literal["empty", "negative-prompt", "null-text"] = "negative-prompt"
+    null_text_steps: int = 10
+    steps: int = 15
+    guidance: float = 1.5
+    cross_replace: float = 0.0
+    self_replace: float = 0.0
+    reweight: float = 1.0
+    blend: bool = True
+    blend_threshold: float = 0.3
+    blend_start: float = 0.2
+    prompt: Wording = "garments"
+
+
+class DiffusionEditor:
+    """A `PairGenerator` over any pipeline in the shape of Stable Diffusion.
+
+    height, width: what the pipeline draws at, multiples of its halvings; images are fitted into it with their
+    aspect ratio. None: what the pipeline was made for.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        lexicon: Lexicon,
+        settings: DiffusionSettings,
+        height: int | None = None,
+        width: int | None = None,
+    ) -> None:
+        self.pipeline, self.lexicon, self.settings = pipeline, lexicon, settings
+        self.canvas = Canvas.of(pipeline, height, width)
+        self.sampler = Sampler(pipeline, settings.steps)
+        self._weights = pipeline.fingerprint()
+
+    @property
+    def fingerprint(self) -> str:
+        """Settings and weights."""
+        told = f"{asdict(self.settings)}{self.canvas}{self._weights}"
+        return f"diffusion-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+
+    def generate(self, sources: Sequence[Image.Image], edits: Sequence[PlannedEdit]) -> list[EditedImage | Refusal]:
+        """One result an edit, in order."""
+        prompts = [write_prompts(edit, self.settings.prompt, self.lexicon) for edit in edits]
+        words = align_words(prompts, self.pipeline.tokenizer, self.pipeline.context)
+        fitted = torch.stack([self.canvas.fit(source) for source in sources]).to(self.pipeline.device)
+        drawn, before, latent_mask, evaluations = self._draw(fitted, words)
+        change = ((drawn - before) / 2).float().cpu().numpy().transpose(0, 2, 3, 1)
+        masks = latent_mask.cpu().numpy()
+        return [
+            compose(source, difference, self._mask(mask, difference), self.canvas, evaluations)
+            for source, difference, mask in zip(sources, change, masks, strict=True)
+        ]
+
+    def _mask(self, mask: NDArray[np.float32], change: NDArray[np.float32]) -> NDArray[np.float32]:
+        return edit_mask(mask, change) if self.settings.blend else np.ones_like(mask)
+
+    @torch.no_grad()
+    def _draw(self, images: Tensor, words: WordRows) -> tuple[Tensor, Tensor, Tensor, int]:
+        """Images (B, 3, H, W) -> the edit and the source, both as the pipeline draws them, and masks (B, H, W)."""
+        settings, pipeline = self.settings, self.pipeline
+        source, target = pipeline.embed(words.source), pipeline.embed(words.target)
+        latents = pipeline.to_latents(images)
+        size = (latents.shape[2], latents.shape[3])
+        old_maps = AttentionMaps(words.source_phrase, size, MAP_CELLS)
+        iterations = settings.iterations if settings.inversion == "fixed-point" else 0
+        pivots = invert(self.sampler, latents, source, iterations, old_maps)
+        negatives, evaluations = self._negatives(pivots, source)
+        control = AttentionControl(
+            words, settings.cross_replace, settings.self_replace, settings.reweight, SELF_CELLS
+        )
+        new_maps = AttentionMaps(words.target_phrase, size, MAP_CELLS)
+        blend = Blend(old_maps, new_maps, settings.blend_threshold)
+        drawn, count = pivots.latents[0], len(pivots.times)
+        for number, time in enumerate(pivots.times):
+            control.progress = number / count
+            batch, prompts = drawn, target
+            if control.needs_sources:
+                batch, prompts = torch.cat((batch, pivots.latents[number])), prompts.join(source)
+            if settings.guidance != 1:
+                batch, prompts = torch.cat((batch, drawn)), prompts.join(negatives(number))
+            with attending(pipeline.unet, control=control, maps=new_maps):
+                predictions = pipeline.predict(batch, time, prompts).chunk(len(batch) // len(drawn))
+            evaluations += len(predictions)
+            guided = predictions[0]
+            if settings.guidance != 1:
+                guided = predictions[-1] + settings.guidance * (predictions[0] - predictions[-1])
+            drawn = self.sampler.down(guided, time, drawn)
+            if settings.blend and number + 1 >= settings.blend_start * count:
+                inside = blend.mask(size).to(drawn)[:, None]
+                kept = pivots.latents[number + 1]
+                drawn = kept + inside * (drawn - kept)
+        mask = blend.mask((images.shape[2], images.shape[3]))
+        return pipeline.to_images(drawn), pipeline.to_images(latents), mask, pivots.evaluations + evaluations
+
+    def _negatives(self, pivots: Pivots, source: Prompts) -> tuple[Negatives, int]:
+        settings = self.settings
+        if settings.negative == "negative-prompt":
+            return same_negatives(source), 0
+        empty = self.pipeline.embed([""] * len(source))
+        if settings.negative == "empty" or settings.guidance == 1:
+            return same_negatives(empty), 0
+        fitted, evaluations = fit_null_text(
+            self.sampler, pivots, source, empty, settings.guidance, settings.null_text_steps
+        )
+        return step_negatives(fitted), evaluations

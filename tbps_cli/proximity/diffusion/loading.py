@@ -1,0 +1,142 @@
+"""Reading a pipeline from a folder or the hub, and writing one.
+
+Of weights only safetensors are read, and no code that comes with them is run: nothing is unpickled.
+A pipeline lies in a folder as diffusers writes it; a safety checker is neither needed nor loaded, as
+no image is made from words alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from tbps_cli.errors import CheckpointError
+from tbps_cli.libraries import import_diffusers, import_transformers
+from tbps_cli.proximity.diffusion.pipeline import Pipeline
+
+SHIPPED = Path(__file__).parent / "toypedes"  # what `tbps fit` made of ToyPEDES
+PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+NEEDED = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
+Precision = Literal["float32", "bf16", "fp16"]
+
+
+def load_pipeline(
+    weights: str | None = None, device: torch.device | None = None, precision: Precision = "float32"
+) -> Pipeline:
+    """The pipeline of a folder or of that name on the hub, frozen; None is the small one that comes with tbps.
+
+    Raises CheckpointError for one that is missing, damaged, or not in the shape of Stable Diffusion.
+    """
+    place = str(SHIPPED) if weights is None else weights
+    parts = _read_index(place)
+    diffusers = import_diffusers()
+    transformers = import_transformers("CLIPTextModel", "CLIPTextModelWithProjection", "CLIPTokenizer")
+    dtype = PRECISIONS[precision]
+
+    def read(kind: Any, part: str, **keywords: Any) -> Any:
+        return _read_part(kind.from_pretrained, place, part, keywords)
+
+    model = {"torch_dtype": dtype, "use_safetensors": True}
+    pipeline = Pipeline(
+        vae=read(diffusers.AutoencoderKL, "vae", **model | {"torch_dtype": torch.float32}),  # XL's overflows in fp16
+        unet=read(diffusers.UNet2DConditionModel, "unet", **model),
+        text_encoder=read(transformers.CLIPTextModel, "text_encoder", **model),
+        tokenizer=read(transformers.CLIPTokenizer, "tokenizer"),
+        # Of other schedulers the configuration says nothing of clipping, and DDIM's default is that of pixels.
+        scheduler=read(diffusers.DDIMScheduler, "scheduler", clip_sample=False),
+    )
+    if parts.get("text_encoder_2"):
+        pipeline.second_text_encoder = read(transformers.CLIPTextModelWithProjection, "text_encoder_2", **model)
+        pipeline.second_tokenizer = read(transformers.CLIPTokenizer, "tokenizer_2")
+    _check_shape(pipeline, place)
+    for part, module in pipeline.modules.items():
+        module.to(device or torch.device("cpu"))
+        if part in ("vae", "unet"):
+            module.to(memory_format=torch.channels_last)
+    return pipeline.freeze()
+
+
+def save_pipeline(pipeline: Pipeline, folder: Path) -> None:
+    """Write what diffusers and `load_pipeline` read."""
+    diffusers = import_diffusers("StableDiffusionPipeline")
+    parts: dict[str, Any] = {**pipeline.modules, "tokenizer": pipeline.tokenizer, "scheduler": pipeline.scheduler}
+    kind = "StableDiffusionPipeline"
+    if pipeline.second_text_encoder is not None:
+        kind, parts["tokenizer_2"] = "StableDiffusionXLPipeline", pipeline.second_tokenizer
+    index: dict[str, Any] = {"_class_name": kind, "_diffusers_version": diffusers.__version__}
+    if pipeline.second_text_encoder is None:
+        index |= {"safety_checker": [None, None], "feature_extractor": [None, None], "requires_safety_checker": False}
+    for name, part in parts.items():
+        part.save_pretrained(folder / name)
+        index[name] = [type(part).__module__.partition(".")[0], type(part).__name__]
+    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+
+
+def _read_index(place: str) -> Mapping[str, Any]:
+    """What parts a pipeline says that it has."""
+    diffusers = import_diffusers("DiffusionPipeline")
+    folder = Path(place)
+    if folder.is_dir() and not (folder / "model_index.json").is_file():
+        raise CheckpointError(
+            f"{place}: no diffusers pipeline: model_index.json is missing. Give the folder that holds it, beside "
+            f"{', '.join(NEEDED)}."
+        )
+    try:
+        index = diffusers.DiffusionPipeline.load_config(place)
+    except (OSError, ValueError) as error:  # of the hub's errors, all are OSErrors
+        raise CheckpointError(f"{place}: cannot be read as a diffusers pipeline ({_first_line(error)}).") from None
+    missing = [part for part in NEEDED if not index.get(part) or index[part][1] is None]
+    if missing:
+        raise CheckpointError(
+            f"{place}: not in the shape of Stable Diffusion: it has no {', '.join(missing)}. Editing works with "
+            "pipelines of Stable Diffusion 1.x, 2.x and XL."
+        )
+    if index["text_encoder"][1] not in ("CLIPTextModel", "CLIPTextModelWithProjection") or index["unet"][1] not in (
+        "UNet2DConditionModel",
+    ):
+        raise CheckpointError(
+            f"{place}: its text encoder is a {index['text_encoder'][1]} and its UNet a {index['unet'][1]}; editing "
+            "works with CLIPTextModel and UNet2DConditionModel: Stable Diffusion 1.x, 2.x and XL."
+        )
+    return dict(index)
+
+
+def _read_part(read: Callable[..., Any], place: str, part: str, keywords: dict[str, Any]) -> Any:
+    try:
+        return read(place, subfolder=part, **keywords)
+    except Exception as error:  # noqa: BLE001  # every library below raises its own kinds for a damaged file
+        raise CheckpointError(
+            f"{place}: its {part} cannot be read ({_first_line(error)}). Only safetensors are read; fetch or convert "
+            "the pipeline again."
+        ) from error
+
+
+def _check_shape(pipeline: Pipeline, place: str) -> None:
+    channels = pipeline.vae.config.latent_channels
+    if (pipeline.unet.config.in_channels, pipeline.unet.config.out_channels) != (channels, channels):
+        raise CheckpointError(
+            f"{place}: its UNet takes {pipeline.unet.config.in_channels} channels and gives "
+            f"{pipeline.unet.config.out_channels}, and a latent has {channels}. An inpainting or depth model cannot edit."
+        )
+    width = pipeline.text_encoder.config.hidden_size
+    if pipeline.second_text_encoder is not None:
+        width += pipeline.second_text_encoder.config.hidden_size
+    if pipeline.unet.config.cross_attention_dim != width:
+        raise CheckpointError(
+            f"{place}: its UNet attends to vectors of {pipeline.unet.config.cross_attention_dim} numbers, and its text "
+            f"encoder gives {width}. The parts are not of one pipeline."
+        )
+    words = max(len(pipeline.tokenizer), pipeline.tokenizer.vocab_size)
+    if words > pipeline.text_encoder.config.vocab_size:
+        raise CheckpointError(
+            f"{place}: its tokenizer knows {words:,} tokens, and its text encoder "
+            f"{pipeline.text_encoder.config.vocab_size:,}. The parts are not of one pipeline."
+        )
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0][:200]

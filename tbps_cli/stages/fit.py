@@ -1,0 +1,248 @@
+"""Teaching a diffusion pipeline the training people of a data set: what `tbps generate` then edits with."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tbps_cli.checkpoint import open_checkpoint, restore_checkpoint, save_checkpoint
+from tbps_cli.data.records import PersonRecord, select_split
+from tbps_cli.data.transforms import read_image
+from tbps_cli.errors import DataError, OutputError
+from tbps_cli.proximity.diffusion.canvas import Canvas
+from tbps_cli.proximity.diffusion.fit import DenoiserFit
+from tbps_cli.proximity.diffusion.fit_autoencoder import AutoencoderFit
+from tbps_cli.proximity.diffusion.learner import Learner
+from tbps_cli.proximity.diffusion.loading import PRECISIONS, load_pipeline, save_pipeline
+from tbps_cli.proximity.diffusion.pipeline import Pipeline
+from tbps_cli.proximity.diffusion.prompts import describe_garments
+from tbps_cli.proximity.diffusion.small import build_small_pipeline
+from tbps_cli.proximity.lexicon import read_lexicon
+from tbps_cli.recipe import FitRecipe, dump_recipe
+from tbps_cli.runtime import SILENCE, Progress, find_device
+from tbps_cli.stages.assemble import open_dataset
+from tbps_cli.training.run import Run
+
+POSITION = "position.json"
+PIPELINE = "pipeline"  # the folder of the finished one, in the run's
+LATENTS = "latents.npy"
+MEASURED = 600  # images on which the scale of a new autoencoder's latents is measured
+ENCODED = 32  # images that are encoded at once
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """A pipeline that has learnt, and the mean loss of its last steps."""
+
+    pipeline: Path
+    steps: int
+    loss: float
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def fit(
+    recipe: FitRecipe,
+    out: Path,
+    *,
+    root: Path | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress = SILENCE,
+) -> FitResult:
+    """Fit a pipeline to the training split of a data set; the result lies in `out`/pipeline.
+
+    Saved every `save_every` steps; a run that was killed goes on from there, to the same weights.
+
+    Raises DataError, RecipeError, CheckpointError, OutputError or TrainingError.
+    """
+    began = time.monotonic()
+    records = [record for record in _read_records(recipe, root, progress) if record.origin == "camera"]
+    run = Run.open(out, dump_recipe(recipe), resume=resume, overwrite=overwrite)
+    prompts = _write_prompts(recipe, records)
+    torch_device = find_device(device)
+    if recipe.pipeline.weights is None:
+        captions = [caption for record in records for caption in record.captions]
+        pipeline = build_small_pipeline([*captions, *prompts], recipe.seed)
+        for module in pipeline.modules.values():
+            module.to(torch_device)
+    else:
+        pipeline = load_pipeline(recipe.pipeline.weights, torch_device)
+    canvas = Canvas.of(pipeline, recipe.pipeline.height, recipe.pipeline.width)
+    restore_checkpoint(run.last)
+    work = _Fitting(recipe, run, canvas, records, progress)
+    if recipe.autoencoder is not None:
+        work.fit_autoencoder(pipeline)
+    loss = work.fit_denoiser(pipeline, prompts)
+    _write_pipeline(pipeline, out / PIPELINE, recipe)
+    (out / LATENTS).unlink(missing_ok=True)
+    return FitResult(out / PIPELINE, recipe.denoiser.steps, loss, time.monotonic() - began)
+
+
+class _Fitting:
+    """The two parts of a fitting, and how far it is: `last/` holds the part, its step, and all it needs."""
+
+    def __init__(
+        self, recipe: FitRecipe, run: Run, canvas: Canvas, records: Sequence[PersonRecord], progress: Progress
+    ) -> None:
+        self.recipe, self.run, self.canvas, self.records, self.progress = recipe, run, canvas, records, progress
+
+    def fit_autoencoder(self, pipeline: Pipeline) -> None:
+        """Teach the autoencoder, or take up a finished one."""
+        section = self.recipe.autoencoder
+        assert section is not None
+        part, step = self._position()
+        if part == "denoiser":
+            tensors = open_checkpoint(self.run.last).read_tensors("autoencoder")
+            pipeline.vae.register_to_config(scaling_factor=float(tensors.pop("scaling_factor")))
+            pipeline.vae.load_state_dict(tensors)
+            return
+        keywords = section.model_dump(exclude={"batch_size"})
+        fitting = AutoencoderFit(pipeline, **keywords, seed=self.recipe.seed)
+
+        def take(number: int, rows: NDArray[np.intp]) -> float:
+            return fitting.step(number, self._read(rows))
+
+        self._steps("learning to draw", "autoencoder", fitting.learner, step, section.batch_size, take, pipeline)
+        rows = np.linspace(0, len(self.records) - 1, min(MEASURED, len(self.records))).astype(np.intp)
+        fitting.finish(self._read(part).to(pipeline.device) for part in np.array_split(rows, -(-len(rows) // ENCODED)))
+
+    def fit_denoiser(self, pipeline: Pipeline, prompts: Sequence[str]) -> float:
+        """Teach the UNet. Returns the mean loss of the last steps."""
+        section = self.recipe.denoiser
+        part, step = self._position()
+        step = step if part == "denoiser" else 0
+        latents = self._latents(pipeline, is_fresh=step == 0)
+        fitting = DenoiserFit(pipeline, **section.model_dump(exclude={"batch_size"}), seed=self.recipe.seed)
+
+        def take(number: int, rows: NDArray[np.intp]) -> float:
+            told = [prompts[row] for row in rows]
+            return fitting.step(number, torch.from_numpy(latents[rows].astype(np.float32)), told)
+
+        title = "learning the people"
+        loss = self._steps(title, "denoiser", fitting.learner, step, section.batch_size, take, pipeline)
+        fitting.finish()
+        return loss
+
+    def _position(self) -> tuple[str, int]:
+        if not self.run.last.exists():
+            return "", 0
+        position = open_checkpoint(self.run.last).read_json(POSITION)
+        return str(position["part"]), int(position["step"])
+
+    def _steps(
+        self,
+        title: str,
+        part: str,
+        learner: Learner,
+        step: int,
+        batch_size: int,
+        take: Callable[[int, NDArray[np.intp]], float],
+        pipeline: Pipeline,
+    ) -> float:
+        if step:
+            learner.load_state(open_checkpoint(self.run.last).read_tensors("learner"))
+        losses: list[float] = []
+        with self.progress.track(title, learner.steps) as advance:
+            advance(step, "")
+            for number in range(step, learner.steps):
+                losses = [*losses[-99:], take(number, self._rows(number, batch_size))]
+                advance(1, f"loss {np.mean(losses):.4f}")
+                if (number + 1) % self.recipe.save_every == 0 or number + 1 == learner.steps:
+                    self.run.log({"epoch": 0, f"{part}/step": number + 1, f"{part}/loss": float(np.mean(losses))})
+                    self._save(part, number + 1, learner, pipeline)
+        return float(np.mean(losses)) if losses else float("nan")
+
+    def _rows(self, number: int, batch_size: int) -> NDArray[np.intp]:
+        """Which images step `number` takes: all in an order that is drawn anew, again and again."""
+        size = min(batch_size, len(self.records))
+        epoch, place = divmod(number * size, len(self.records) // size * size)
+        order = np.random.default_rng((self.recipe.seed, epoch)).permutation(len(self.records))
+        return order[place : place + size].astype(np.intp)
+
+    def _save(self, part: str, step: int, learner: Learner, pipeline: Pipeline) -> None:
+        tensors: dict[str, dict[str, Tensor]] = {"learner": learner.state()}
+        if part == "denoiser" and self.recipe.autoencoder is not None:
+            scale = torch.tensor(pipeline.vae.config.scaling_factor, dtype=torch.float64)
+            tensors["autoencoder"] = {**pipeline.vae.state_dict(), "scaling_factor": scale}
+        save_checkpoint(self.run.last, tensors, {POSITION: f'{{"part": "{part}", "step": {step}}}'})
+
+    def _latents(self, pipeline: Pipeline, *, is_fresh: bool) -> NDArray[np.float16]:
+        """Latents of all images, encoded once, in a file that is mapped into memory."""
+        path = self.run.folder / LATENTS
+        if is_fresh or not path.exists():
+            try:
+                _encode_all(path, self._batches(pipeline), len(self.records), self.progress)
+            except OSError as error:
+                raise OutputError(
+                    f"{path}: cannot be written ({error.strerror}). Free some space or choose --out."
+                ) from None
+        return np.load(path, mmap_mode="r")
+
+    def _batches(self, pipeline: Pipeline) -> Iterator[NDArray[np.float16]]:
+        for start in range(0, len(self.records), ENCODED):
+            rows = np.arange(start, min(start + ENCODED, len(self.records)))
+            with torch.no_grad():
+                yield pipeline.to_latents(self._read(rows)).float().cpu().numpy().astype(np.float16)
+
+    def _read(self, rows: NDArray[np.intp]) -> Tensor:
+        return torch.stack([self.canvas.fit(read_image(self.records[row].image)) for row in rows])
+
+
+def _read_records(recipe: FitRecipe, root: Path | None, progress: Progress) -> list[PersonRecord]:
+    records = select_split(open_dataset(recipe.dataset, root, progress)[1], "train", dataset=recipe.dataset)
+    if not any(record.captions for record in records):
+        raise DataError(f"{recipe.dataset}: none of its {len(records):,} training images has a caption.")
+    return records
+
+
+def _write_prompts(recipe: FitRecipe, records: Sequence[PersonRecord]) -> list[str]:
+    if recipe.pipeline.prompt == "caption":
+        return [record.captions[0] if record.captions else "" for record in records]
+    lexicon = read_lexicon()
+    return [describe_garments(record.captions, lexicon) for record in records]
+
+
+def _encode_all(path: Path, batches: Iterator[NDArray[np.float16]], count: int, progress: Progress) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    stored: NDArray[np.float16] | None = None
+    done = 0
+    with progress.track("encoding images", count) as advance:
+        for batch in batches:
+            if stored is None:
+                shape = (count, *batch.shape[1:])
+                stored = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
+            stored[done : done + len(batch)] = batch
+            done += len(batch)
+            advance(len(batch), "")
+    assert stored is not None
+    stored.flush()  # type: ignore[attr-defined]  # a memmap
+    partial.replace(path)
+
+
+def _write_pipeline(pipeline: Pipeline, folder: Path, recipe: FitRecipe) -> None:
+    """Whole or absent."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    for module in pipeline.modules.values():
+        module.to(PRECISIONS[recipe.pipeline.precision])
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        save_pipeline(pipeline, partial)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written ({error}). Free some space and go on with --resume.") from None
