@@ -20,7 +20,10 @@ setup(
     # The recipes lie beside the package in a checkout, and inside of it once installed.
     packages=[*find_packages(include=["tbps_cli", "tbps_cli.*"]), "tbps_cli.recipes"],
     package_dir={"tbps_cli.recipes": "recipes"},
-    package_data={"tbps_cli": ["report/*.css", "proximity/lexicon/*.txt"], "tbps_cli.recipes": ["*.yaml", "**/*.yaml"]},
+    package_data={
+        "tbps_cli": ["report/*.css", "proximity/lexicon/*.txt", "proximity/diffusion/toypedes/**"],
+        "tbps_cli.recipes": ["*.yaml", "**/*.yaml"],
+    },
     entry_points={"console_scripts": ["tbps = tbps_cli.cli.main:tbps"]},
     install_requires=[
         "torch>=2.4",
@@ -43,6 +46,7 @@ setup(
     extras_require={
         "tensorboard": ["tensorboard>=2.16"],
         "onnx": ["onnx>=1.16", "onnxscript>=0.2"],
+        "lora": ["peft>=0.17"],
         "test": [
             "pytest>=8",
             "hypothesis>=6.100",
@@ -50,6 +54,7 @@ setup(
             "onnx>=1.16",
             "onnxscript>=0.2",
             "onnxruntime>=1.18",
+            "peft>=0.17",
         ],
         "lint": ["ruff>=0.6", "mypy>=1.11", "types-PyYAML"],
     },

@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
-
 from tbps_cli.data.holdout import keep_people
 from tbps_cli.data.records import PersonRecord
 from tbps_cli.data.tables import write_lines

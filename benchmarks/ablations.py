@@ -1,4 +1,4 @@
-"""What proximity data generation adds, on ToyPEDES with few training people: parts that act while training, and new pairs.
+"""What proximity data generation adds on ToyPEDES with few training people: what acts while training, and new pairs.
 
     python benchmarks/ablations.py --out ablations --seeds 0 1 2
     python benchmarks/ablations.py --out ablations --variants "recolour" "counterfactual" --steps 1440

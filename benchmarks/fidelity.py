@@ -4,10 +4,11 @@
     python benchmarks/fidelity.py --data fidelity --edits 2000 --kinds upper lower feet --json fidelity.json
     python benchmarks/fidelity.py --data fidelity --recipe recipes/generate/toy.yaml --device cuda
 
-The people are those of the val split of `toy-small`, drawn when absent. Every edit is one that a caption of its image
+The people are those of a split of `toy-small`, drawn when absent. Every edit is one that a caption of its image
 allows, kinds of garments in turn. Edited and true images are compared as they would lie on the disk: grain and
 sharpness brought to the source's, as `tbps generate` does, and after the image's own JPEG compression. Per kind:
 
+    images      different sources: there are few dresses in a small split
     target      share of kept edits whose garment has the target colour: the median CIELAB of the garment's dyed pixels
                 (not its stripes, logo and rim) is nearest to that of the true counterfactual in the target colour,
                 among the true counterfactuals of all eleven colours in this same view. So the light is accounted for
@@ -68,7 +69,7 @@ OUTSIDE = 2  # pixels around the garment that count neither as inside nor as out
 ENOUGH = 35.0  # dB
 EQUAL = 80.0  # dB, of what does not differ at all
 FEWEST = 12  # dyed pixels; a garment of less is hidden, and its colour is nobody's question
-COLUMNS = ("edits", "kept", "passed", "target", "named", "before", "dE", "shade", "PSNR", ">=35", "overlap")
+COLUMNS = ("edits", "images", "kept", "passed", "target", "named", "before", "dE", "shade", "PSNR", ">=35", "overlap")
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,7 @@ def summarise(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     kept = [outcome.measures for outcome in outcomes if outcome.measures is not None]
     summary: dict[str, Any] = {
         "edits": len(outcomes),
+        "images": len({outcome.case.edit.image for outcome in outcomes}),
         "kept": len(kept) / len(outcomes),
         "passed": sum(outcome.refusal is None and not outcome.drops for outcome in outcomes) / len(outcomes),
     }
@@ -218,11 +220,12 @@ def main() -> None:
     parser.add_argument("--edits", type=int, default=500)
     parser.add_argument("--batch", type=int, default=32, help="edits that the editor is given at once")
     parser.add_argument("--kinds", nargs="+", default=list(KINDS))
+    parser.add_argument("--split", choices=("train", "val", "test"), default="val")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="also write all numbers there")
     arguments = parser.parse_args()
     root = draw_dataset(arguments.data / "ToyPEDES-small", SIZES["toy-small"])
-    cases = plan_cases(root, arguments.edits, arguments.kinds, seed=arguments.seed)
+    cases = plan_cases(root, arguments.edits, arguments.kinds, seed=arguments.seed, split=arguments.split)
     recipe = load_generation_recipe(arguments.recipe)
     lexicon = find_lexicon(recipe)
     editor = build_editor(recipe.editor, lexicon, torch.device(arguments.device))
@@ -281,7 +284,7 @@ def _nearest(lab: Floats, medians: dict[str, Floats]) -> str:
 def _show(column: str, value: float | None) -> str:
     if value is None:
         return "–"
-    if column == "edits":
+    if column in ("edits", "images"):
         return str(value)
     return f"{value:.1f}" if column in ("dE", "shade", "PSNR") else f"{100 * value:.0f} %"
 

@@ -6,8 +6,8 @@
 The rival is what the released code does: null-text inversion in 50 steps at guidance 7.5, Prompt-to-Prompt with
 attention control and local blend, one image at a time, and a reconstruction of the source that is thrown away. It runs
 on our own functions with its settings, so that only the procedure differs. Fidelity as in benchmarks/fidelity.py, where
-the truth is known: on ToyPEDES with the small pipeline. `--random-sd` takes a UNet, an autoencoder and a text encoder of the
-sizes of Stable Diffusion 1.5 with random weights, for time alone.
+the truth is known: on ToyPEDES with the small pipeline. `--random-sd` takes a UNet, an autoencoder and a text encoder
+of the sizes of Stable Diffusion 1.5 with random weights, for time alone.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from fidelity import KINDS, Case, measure, plan_cases, summarise
 from inversion import PAPER
 from PIL import Image
 
+from tbps_cli.libraries import import_diffusers, import_transformers
 from tbps_cli.proximity.diffusion.editor import DiffusionEditor, DiffusionSettings
-from tbps_cli.proximity.diffusion.libraries import import_diffusers, import_transformers
 from tbps_cli.proximity.diffusion.loading import PRECISIONS, load_pipeline
 from tbps_cli.proximity.diffusion.pipeline import Pipeline
 from tbps_cli.proximity.generator import EditedImage, Refusal

@@ -41,7 +41,7 @@ IMPORTERS: dict[str, set[str]] = {
     "yaml": {"recipe"},
     "pydantic": {"recipe"},
     "h5py": {"features"},
-    "safetensors": {"checkpoint", "encoders"},
+    "safetensors": {"checkpoint", "encoders", "proximity"},
     "tokenizers": {"encoders"},
     "huggingface_hub": {"encoders"},
     "open_clip": {"encoders"},

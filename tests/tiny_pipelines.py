@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -68,14 +69,13 @@ def build_tiny_pipeline(shape: Shape = "sd1", seed: int = 0, sample_size: Any = 
             ),
         )
         if is_xl:
-            pipeline.second_text_encoder = transformers.CLIPTextModelWithProjection(_text_config(transformers, tokenizer))
+            config = _text_config(transformers, tokenizer)
+            pipeline.second_text_encoder = transformers.CLIPTextModelWithProjection(config)
             pipeline.second_tokenizer = tokenizer
         with torch.no_grad():
             for name, weight in pipeline.unet.named_parameters():
                 if "attn2" in name and ("to_q" in name or "to_k" in name):
                     weight.mul_(4)  # so that attention is not everywhere the same
-    for module in pipeline.modules.values():
-        module.to(memory_format=torch.channels_last)
     return pipeline.freeze()
 
 
@@ -92,22 +92,21 @@ def build_tokenizer(context: int = CONTEXT) -> Any:
 
     transformers = import_transformers("CLIPTokenizer")
     marks = list(bytes_to_unicode().values())
-    tokens = {*marks, *(f"{mark}</w>" for mark in marks)}
-    listed = [*marks, *(f"{mark}</w>" for mark in marks)]
-    merges = []
-    for word in WORDS:
-        before, *rest = [*word[:-1], f"{word[-1]}</w>"]
-        for piece in rest:
-            if (before, piece) not in merges:
-                merges.append((before, piece))
-            before += piece
-            if before not in tokens:
-                tokens.add(before)
-                listed.append(before)
-    listed += ["<|startoftext|>", "<|endoftext|>"]
+    tokens = [*marks, *(f"{mark}</w>" for mark in marks)]
+    merges: list[tuple[str, str]] = []
+    for word in WORDS:  # what the merges so far leave of it is merged from the left
+        pieces = [*word[:-1], f"{word[-1]}</w>"]
+        for pair in merges:
+            while pair in pairwise(pieces):
+                place = list(pairwise(pieces)).index(pair)
+                pieces[place : place + 2] = ["".join(pair)]
+        while len(pieces) > 1:
+            merges.append((pieces[0], pieces[1]))
+            pieces[:2] = ["".join(pieces[:2])]
+    tokens = [*dict.fromkeys([*tokens, *map("".join, merges)]), "<|startoftext|>", "<|endoftext|>"]
     with TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "vocab.json").write_text(json.dumps({token: row for row, token in enumerate(listed)}))
+        (folder / "vocab.json").write_text(json.dumps({token: row for row, token in enumerate(tokens)}))
         (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *map(" ".join, merges)]) + "\n")
         return transformers.CLIPTokenizer.from_pretrained(folder, model_max_length=context)
 

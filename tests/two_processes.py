@@ -18,7 +18,7 @@ DEADLINE = 60  # seconds; a test that hangs shall end
 
 # Children are forked from a server that has torch loaded and nothing running.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["torch", "pytest", "hypothesis", "tbps_cli.stages.train"])
+CONTEXT.set_forkserver_preload(["torch", "pytest", "hypothesis", "tbps_cli.stages.train", "tbps_cli.stages.generate"])
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from tbps_cli.errors import TbpsError
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "Draw, train, embed, evaluate, search: see it work."),
     "generate": ("generate", "Make new training pairs, one garment away."),
+    "fit": ("fit", "Teach a diffusion pipeline the people to edit."),
     "train": ("train", "Train a dual encoder from a recipe."),
     "embed": ("embed", "Turn images into a gallery of features."),
     "evaluate": ("evaluate", "Measure rank-k, mAP and mINP."),

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.checkpoint import checkpoint
 
-from tbps_cli.libraries import import_transformers
 from tbps_cli.encoders.position import resize_context
 from tbps_cli.encoders.protocol import Encoded
 from tbps_cli.encoders.weights import find_file, load_strictly
 from tbps_cli.errors import CheckpointError, RecipeError
+from tbps_cli.libraries import import_transformers
 
 POSITIONS = 512  # how many BERT was trained with; kept whole, whatever the context length
 # Heads that guess words and sentences, and counters that old versions of transformers saved.

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tbps_cli.encoders.clip_sizes import read_clip_config
-from tbps_cli.libraries import import_open_clip
 from tbps_cli.encoders.weights import find_file
 from tbps_cli.errors import CheckpointError, RecipeError
+from tbps_cli.libraries import import_open_clip
 
 PIECES, SETTINGS = "tokenizer.json", "tokenizer_config.json"
 

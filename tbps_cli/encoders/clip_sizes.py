@@ -6,8 +6,8 @@ import difflib
 from dataclasses import dataclass
 from typing import Any
 
-from tbps_cli.libraries import import_open_clip
 from tbps_cli.errors import RecipeError
+from tbps_cli.libraries import import_open_clip
 
 OPENAI_MEAN, OPENAI_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 

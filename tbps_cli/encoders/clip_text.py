@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from tbps_cli.encoders.clip_blocks import group_layers, run_blocks
 from tbps_cli.encoders.clip_sizes import check_context, describe_clip, read_clip_config
-from tbps_cli.libraries import import_open_clip
 from tbps_cli.encoders.position import resize_context
 from tbps_cli.encoders.protocol import Encoded
 from tbps_cli.encoders.weights import load_strictly
 from tbps_cli.errors import RecipeError
+from tbps_cli.libraries import import_open_clip
 
 DROPPED = ("attn_mask",)  # old files of open_clip keep it
 POOLED = ("argmax", "eos", "last")

@@ -13,10 +13,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from tbps_cli.encoders.clip_sizes import read_clip_config, to_pair
-from tbps_cli.libraries import import_open_clip
 from tbps_cli.encoders.position import resize_position_embedding
 from tbps_cli.encoders.protocol import Encoded
 from tbps_cli.errors import DependencyError, RecipeError
+from tbps_cli.libraries import import_open_clip
 
 Grid = tuple[int, int]  # rows and columns of patches
 

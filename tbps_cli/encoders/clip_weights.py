@@ -9,9 +9,9 @@ from pathlib import Path
 from torch import Tensor
 
 from tbps_cli.encoders.clip_sizes import list_tags, read_clip_config
-from tbps_cli.libraries import import_open_clip
 from tbps_cli.encoders.weights import OPEN_CLIP_FILES, find_file
 from tbps_cli.errors import CheckpointError
+from tbps_cli.libraries import import_open_clip
 
 # Keys of a whole pair that are of neither half: the temperature is a recipe's here, and OpenAI's files say their sizes.
 UNUSED = (

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from tbps_cli.libraries import import_timm
 from tbps_cli.encoders.position import resize_position_embedding
 from tbps_cli.encoders.protocol import Encoded
 from tbps_cli.encoders.weights import load_strictly
 from tbps_cli.errors import CheckpointError, RecipeError
+from tbps_cli.libraries import import_timm
 
 # Classifiers, and the token that stands for hidden patches where a model was trained to guess them.
 DROPPED = ("head.*", "head_dist.*", "pre_logits.*", "mask_token")

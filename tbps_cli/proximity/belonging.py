@@ -87,7 +87,7 @@ def read_colours(caption: str, lexicon: Lexicon) -> Reading:
 def _find_owners(group: ColourGroup, pieces: Sequence[Piece], strangers: Sequence[bool]) -> Iterator[OwnedColour]:
     noun = _find_noun(group, pieces)
     subject, is_sure = _find_subject(group, pieces)
-    nouns: list[tuple[int | None, bool]] = [(noun, noun is not None)] * len(group.colours)
+    nouns: Sequence[tuple[int | None, bool]] = [(noun, noun is not None)] * len(group.colours)
     if noun is not None and subject is not None:
         # "his shirt is black and white shoes" tells of two things, "his pants are black dress pants" of one.
         if pieces[noun].kind == pieces[subject].kind or pieces[noun].kind not in EDITABLE_KINDS:

@@ -51,6 +51,7 @@ _LONG_BOTTOM = 0.70
 _SHORT = re.compile(r"short|skirt|trunks|culottes")  # lowers that may end above the knees
 _SHORT_BOTTOM = 0.82
 
+_RAMP_ACROSS = 0.05  # of the width
 SMALLEST = (10, 24)  # pixels, width and height: what is smaller shows no garment
 
 _STEPS = 3  # of the alternation
@@ -83,7 +84,10 @@ class GarmentFinder:
         self._surest = surest
 
     def find(self, lab: Floats, kind: str, colour: str, garment: str = "") -> Garment | Refusal:
-        """Find the garment of a kind and of a named colour in a crop (H, W, 3), CIELAB; its word may tell its length."""
+        """Find the garment of a kind and of a named colour in a crop (H, W, 3), CIELAB.
+
+        garment: what it is called, which may tell how long it is.
+        """
         if kind not in PLACES:
             return Refusal("kind-without-place")
         place = place_of(kind, garment)
@@ -129,16 +133,16 @@ def _lay_prior(place: Place, height: int, width: int) -> Floats:
     """How likely a pixel is of the garment, by its place alone, (H, W)."""
     y = (np.arange(height, dtype=np.float32) + 0.5) / height
     x = np.abs((np.arange(width, dtype=np.float32) + 0.5) / width - 0.5)
-    down = _rise((y - place.top) / place.ramp) * _rise((place.bottom - y) / place.ramp)
-    across = _rise((place.half_width - x) / 0.05)
+    down = _rise((y - np.float32(place.top)) / place.ramp) * _rise((np.float32(place.bottom) - y) / place.ramp)
+    across = _rise((np.float32(place.half_width) - x) / _RAMP_ACROSS)
     prior: Floats = np.clip(0.75 * down[:, None] * across[None, :], 0.004, 0.996)
     return prior
 
 
 def _cut_core(place: Place, height: int, width: int) -> Mask:
     core = np.zeros((height, width), dtype=bool)
-    top, bottom = (int(round(share * height)) for share in place.core)
-    left = int(round((0.5 - place.core_half_width) * width))
+    top, bottom = (round(share * height) for share in place.core)
+    left = round((0.5 - place.core_half_width) * width)
     core[top:bottom, left : width - left] = True
     return core
 
@@ -183,7 +187,7 @@ def _weighted_median(values: Floats, weight: Floats) -> float:
 
 
 def _explain_by_sides(lab: Floats, kernel: Floats) -> Floats:
-    """The logarithm of the odds, 0 or less, that a pixel is no background: what is beside a person is behind them too."""
+    """What to add to the logarithm of the odds, 0 or less: what is beside a person is behind them too."""
     width = lab.shape[1]
     side = max(1, round(_SIDE * width))
     penalty = np.zeros(lab.shape[:2], dtype=np.float32)

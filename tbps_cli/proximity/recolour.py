@@ -180,8 +180,8 @@ def _spread(values: Floats, where: NDArray[np.bool_], radius: float) -> Floats:
     """The mean of the marked pixels around each pixel, (h, w, C); far from all of them, of all."""
     if not where.any():
         return values
-    weight = ndimage.gaussian_filter(where.astype(np.float32), radius, truncate=3)[..., None]
-    total = ndimage.gaussian_filter(np.where(where[..., None], values, 0), (radius, radius, 0), truncate=3)
+    weight = ndimage.gaussian_filter(where.astype(np.float32), radius, truncate=2)[..., None]
+    total = ndimage.gaussian_filter(np.where(where[..., None], values, 0), (radius, radius, 0), truncate=2)
     mean: Floats = (total + 1e-4 * values[where].mean(axis=0)) / (weight + 1e-4)
     return mean
 

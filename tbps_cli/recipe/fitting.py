@@ -13,14 +13,16 @@ class PipelineSection(Section):
     """What is started from."""
 
     weights: Source | None = Field(
-        None, description="a pipeline in the shape of Stable Diffusion: a hub name or a folder; absent: a small, new one"
+        default=None, description="a hub name or a folder, in the shape of Stable Diffusion; absent: a small, new one"
     )
-    height: Size | None = Field(None, description="pixels of the images; absent: what the pipeline was made for")
-    width: Size | None = Field(None, description="pixels")
+    height: Size | None = Field(
+        default=None, description="pixels of the images; absent: what the pipeline was made for"
+    )
+    width: Size | None = Field(default=None, description="pixels")
     prompt: Literal["garments", "caption"] = Field(
-        "garments", description="what is told of an image: a list of its garments, or its first caption"
+        default="garments", description="what is told of an image: a list of its garments, or its first caption"
     )
-    precision: Literal["float32", "bf16", "fp16"] = Field("fp16", description="of the weights that are written")
+    precision: Literal["float32", "bf16", "fp16"] = Field(default="fp16", description="of the weights that are written")
 
 
 class AutoencoderSection(Section):
@@ -43,7 +45,7 @@ class DenoiserSection(Section):
     rank: Annotated[int, Field(ge=1, le=1024)] = Field(8, description="of the adapters")
     train_text: bool = Field(False, description="the text encoder learns too")
     drop_prompt: Share = Field(0.1, description="of the prompts that are left empty")
-    prior: float = Field(0.0, ge=0, description="weight of staying near what the pipeline drew before, without a prompt")
+    prior: float = Field(0.0, ge=0, description="weight of staying near what it drew before, without a prompt")
     average: Decay = Field(0.0, description="decay of the averaged weights; 0: none")
 
 

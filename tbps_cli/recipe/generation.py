@@ -40,7 +40,7 @@ class RecolourSection(Section):
 
     kind: Literal["recolour"]
     surest: Share = Field(0.6, description="how sure the editor must be of where a garment is; higher refuses more")
-    exposure: Share = Field(0.5, description="share of the light on the old colour that the new one takes on")
+    exposure: Share = Field(0.75, description="share of the light on the old colour that the new one takes on")
 
 
 class DiffusionSection(Section):
@@ -89,11 +89,11 @@ EditorSection = Annotated[RecolourSection | DiffusionSection | LeditsSection, Fi
 class JudgeSection(Section):
     """Keywords of `proximity.quality.Judge`: what an edit must keep to, or it is dropped."""
 
-    old_colour: Share = Field(0.2, description="least share of the garment that had the old colour")
-    new_colour: Share = Field(0.2, description="least share of the garment that has the new colour")
+    old_colour: Share = Field(0.3, description="least share of the garment that had the old colour")
+    new_colour: Share = Field(0.3, description="least share of the garment that has the new colour")
     outside: float = Field(35.0, ge=0, description="least likeness of the rest of the image, in decibels")
     shape: Annotated[float, Field(ge=-1, le=1)] = Field(0.45, description="least correlation of the outlines")
-    blurrier: float = Field(0.6, ge=0, description="least sharpness, as a multiple of the source's")
+    blurrier: float = Field(0.55, ge=0, description="least sharpness, as a multiple of the source's")
     sharper: Positive = Field(1.75, description="most sharpness, as a multiple of the source's")
     compression: Annotated[float, Field(ge=1)] = Field(
         1.25, description="most that the steps between JPEG blocks may grow or shrink by, as a factor"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +19,7 @@ from torch import Tensor
 from tbps_cli.checkpoint import open_checkpoint, restore_checkpoint, save_checkpoint
 from tbps_cli.data.records import PersonRecord, select_split
 from tbps_cli.data.transforms import read_image
-from tbps_cli.errors import DataError, OutputError
+from tbps_cli.errors import DataError, OutputError, TrainingError
 from tbps_cli.proximity.diffusion.canvas import Canvas
 from tbps_cli.proximity.diffusion.fit import DenoiserFit
 from tbps_cli.proximity.diffusion.fit_autoencoder import AutoencoderFit
@@ -82,6 +84,8 @@ def fit(
     else:
         pipeline = load_pipeline(recipe.pipeline.weights, torch_device)
     canvas = Canvas.of(pipeline, recipe.pipeline.height, recipe.pipeline.width)
+    if overwrite:
+        shutil.rmtree(out / PIPELINE, ignore_errors=True)
     restore_checkpoint(run.last)
     work = _Fitting(recipe, run, canvas, records, progress)
     if recipe.autoencoder is not None:
@@ -125,8 +129,8 @@ class _Fitting:
         section = self.recipe.denoiser
         part, step = self._position()
         step = step if part == "denoiser" else 0
-        latents = self._latents(pipeline, is_fresh=step == 0)
         fitting = DenoiserFit(pipeline, **section.model_dump(exclude={"batch_size"}), seed=self.recipe.seed)
+        latents = self._latents(pipeline, is_fresh=step == 0) if step < section.steps else np.empty(0, np.float16)
 
         def take(number: int, rows: NDArray[np.intp]) -> float:
             told = [prompts[row] for row in rows]
@@ -143,6 +147,10 @@ class _Fitting:
         position = open_checkpoint(self.run.last).read_json(POSITION)
         return str(position["part"]), int(position["step"])
 
+    def _loss(self) -> float:
+        """What a part that is finished ended with."""
+        return float(open_checkpoint(self.run.last).read_json(POSITION)["loss"])
+
     def _steps(
         self,
         title: str,
@@ -155,16 +163,21 @@ class _Fitting:
     ) -> float:
         if step:
             learner.load_state(open_checkpoint(self.run.last).read_tensors("learner"))
-        losses: list[float] = []
+        losses = [self._loss()] if step == learner.steps else []
         with self.progress.track(title, learner.steps) as advance:
             advance(step, "")
             for number in range(step, learner.steps):
                 losses = [*losses[-99:], take(number, self._rows(number, batch_size))]
+                if not math.isfinite(losses[-1]):
+                    raise TrainingError(
+                        f"{part}: the loss of step {number + 1:,} is {losses[-1]}. Lower {part}.lr, and begin anew "
+                        "with --overwrite."
+                    )
                 advance(1, f"loss {np.mean(losses):.4f}")
                 if (number + 1) % self.recipe.save_every == 0 or number + 1 == learner.steps:
                     self.run.log({"epoch": 0, f"{part}/step": number + 1, f"{part}/loss": float(np.mean(losses))})
-                    self._save(part, number + 1, learner, pipeline)
-        return float(np.mean(losses)) if losses else float("nan")
+                    self._save(part, number + 1, float(np.mean(losses)), learner, pipeline)
+        return float(np.mean(losses))
 
     def _rows(self, number: int, batch_size: int) -> NDArray[np.intp]:
         """Which images step `number` takes: all in an order that is drawn anew, again and again."""
@@ -173,12 +186,12 @@ class _Fitting:
         order = np.random.default_rng((self.recipe.seed, epoch)).permutation(len(self.records))
         return order[place : place + size].astype(np.intp)
 
-    def _save(self, part: str, step: int, learner: Learner, pipeline: Pipeline) -> None:
+    def _save(self, part: str, step: int, loss: float, learner: Learner, pipeline: Pipeline) -> None:
         tensors: dict[str, dict[str, Tensor]] = {"learner": learner.state()}
         if part == "denoiser" and self.recipe.autoencoder is not None:
             scale = torch.tensor(pipeline.vae.config.scaling_factor, dtype=torch.float64)
             tensors["autoencoder"] = {**pipeline.vae.state_dict(), "scaling_factor": scale}
-        save_checkpoint(self.run.last, tensors, {POSITION: f'{{"part": "{part}", "step": {step}}}'})
+        save_checkpoint(self.run.last, tensors, {POSITION: json.dumps({"part": part, "step": step, "loss": loss})})
 
     def _latents(self, pipeline: Pipeline, *, is_fresh: bool) -> NDArray[np.float16]:
         """Latents of all images, encoded once, in a file that is mapped into memory."""
@@ -217,19 +230,16 @@ def _write_prompts(recipe: FitRecipe, records: Sequence[PersonRecord]) -> list[s
 
 
 def _encode_all(path: Path, batches: Iterator[NDArray[np.float16]], count: int, progress: Progress) -> None:
+    """Written, and not mapped, as a map of a disk that is full kills the process."""
     partial = path.with_name(f".{path.name}.partial")
-    stored: NDArray[np.float16] | None = None
-    done = 0
-    with progress.track("encoding images", count) as advance:
+    with partial.open("wb") as file, progress.track("encoding images", count) as advance:
         for batch in batches:
-            if stored is None:
+            if file.tell() == 0:
                 shape = (count, *batch.shape[1:])
-                stored = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
-            stored[done : done + len(batch)] = batch
-            done += len(batch)
+                header = {"descr": np.lib.format.dtype_to_descr(batch.dtype), "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(file, header)
+            file.write(batch.tobytes())
             advance(len(batch), "")
-    assert stored is not None
-    stored.flush()  # type: ignore[attr-defined]  # a memmap
     partial.replace(path)
 
 

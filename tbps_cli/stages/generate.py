@@ -134,7 +134,10 @@ def generate(
         with processes.share_fate():
             work = _prepare(recipe, dataset, reading, found, plan_file, checkpoint, limit, shown)
         with processes.first_ahead():
-            folder = GenerationFolder.open(out, work.identity, work.plan, overwrite=overwrite and processes.is_first)
+            if processes.is_first:
+                folder = GenerationFolder.open(out, work.identity, work.plan, overwrite=overwrite)
+            else:
+                folder = GenerationFolder.join(out, work.identity)
         was_finished = folder.is_finished
         if not was_finished:
             work.make_all(folder, processes, shown)
@@ -281,7 +284,9 @@ def _select_sources(records: Sequence[PersonRecord], dataset: str) -> list[Perso
     train = [record for record in records if record.split in ("train", None) and record.origin == "camera"]
     if not train:
         if any(record.split in ("train", None) for record in records):
-            raise DataError(f"{dataset}: all of its training images were generated. Name the data set of their sources.")
+            raise DataError(
+                f"{dataset}: all of its training images were generated. Name the data set of their sources."
+            )
         there = [split for split in SPLITS if any(record.split == split for record in records)]
         raise DataError(
             f"{dataset}: only images of people to train on are edited, and it has none (its splits: "

@@ -47,7 +47,7 @@ class GenerationFolder:
 
     @classmethod
     def open(cls, folder: Path, identity: Mapping[str, str], plan: Plan, *, overwrite: bool) -> GenerationFolder:
-        """Begin a folder, or go on with one that was begun for the same.
+        """Begin a folder, or go on with one that was begun for the same; of several processes, one does it.
 
         identity: all that the bytes of the result depend on, by name.
         Raises OutputError for a folder of something else, unless it may be overwritten and is of a generation.
@@ -79,6 +79,15 @@ class GenerationFolder:
         except OSError as error:
             raise _explain(error, folder) from error
         return opened
+
+    @classmethod
+    def join(cls, folder: Path, identity: Mapping[str, str]) -> GenerationFolder:
+        """The folder that another process has opened. Raises OutputError where it was begun for something else."""
+        known = folder / IDENTITY
+        if not known.exists():
+            raise OutputError(f"{folder}: is not the same for all processes. Give them one folder that all share.")
+        _compare(_read_identity(known), identity, folder)
+        return cls(folder)
 
     @property
     def is_finished(self) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tbps_cli.data.sampler import PersonSampler, derive_seed
+from tbps_cli.data.sampler import PersonSampler, ProximitySampler, ShuffleSampler, derive_seed
 from tbps_cli.errors import DataError
 
 people = st.lists(st.integers(0, 12), min_size=2, max_size=120)
@@ -73,3 +73,68 @@ def test_derived_seeds_differ_and_fit_into_63_bits() -> None:
     seeds = [derive_seed(a, b, c) for a in range(8) for b in range(8) for c in range(8)]
     assert len(set(seeds)) == 512
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+@st.composite
+def families(draw: st.DrawFn) -> tuple[list[int], list[bool], int]:
+    """Rows of sources and edits in any order, and a batch size that they fill."""
+    rows = draw(st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=2, max_size=80))
+    return [family for family, _ in rows], [edited for _, edited in rows], draw(st.integers(2, min(12, len(rows))))
+
+
+def groups_of(family: list[int], is_edited: list[bool]) -> int:
+    """The largest number of rows that must come together."""
+    sources = Counter(one for one, edited in zip(family, is_edited, strict=True) if not edited)
+    edits = Counter(one for one, edited in zip(family, is_edited, strict=True) if edited)
+    return max(1, *(1 + -(-edits[one] // sources[one]) for one in sources if edits[one]), 1)
+
+
+@settings(max_examples=80, deadline=None)
+@given(rows=families(), seed=st.integers(0, 9), epoch=st.integers(0, 5))
+def test_edits_come_with_their_source_and_no_row_twice_in_an_epoch(
+    rows: tuple[list[int], list[bool], int], seed: int, epoch: int
+) -> None:
+    family, is_edited, batch_size = rows
+    people = list(range(len(family)))
+    batches = ProximitySampler(people, batch_size, seed, family, is_edited).batches(epoch)
+    assert len(batches) == len(ShuffleSampler(people, batch_size, seed).batches(epoch)) == len(people) // batch_size
+    assert all(len(batch) == batch_size for batch in batches)
+    assert max(Counter(row for batch in batches for row in batch).values()) == 1
+    again = ProximitySampler(people, batch_size, seed, family, is_edited)
+    assert again.batches(epoch) == batches
+    assert again.batches(epoch, start=1) == batches[1:]
+    # An edit without its source is one whose group was cut, and a batch cuts one group at most, its last.
+    for batch in batches:
+        there = {family[row] for row in batch if not is_edited[row]}
+        has_source = {one for one, edited in zip(family, is_edited, strict=True) if not edited}
+        alone = {family[row] for row in batch if is_edited[row]} & has_source - there
+        assert len(alone) <= 1 or groups_of(family, is_edited) > 2
+
+
+def test_nearly_every_edit_finds_its_source_in_a_training() -> None:
+    # 200 images of 2 captions, half of them with two edits of 2 captions.
+    family = [image for image in range(200) for _ in range(2)] + [image for image in range(100) for _ in range(4)]
+    is_edited = [False] * 400 + [True] * 400
+    sampler = ProximitySampler(list(range(800)), 64, 0, family, is_edited)
+    for epoch in range(3):
+        batches = sampler.batches(epoch)
+        edits = [(batch, row) for batch in batches for row in batch if is_edited[row]]
+        with_source = [
+            any(family[other] == family[row] and not is_edited[other] for other in batch) for batch, row in edits
+        ]
+        assert len(edits) > 350
+        assert sum(with_source) >= len(edits) - len(batches)
+    assert sampler.batches(0) != sampler.batches(1)
+
+
+def test_edits_of_a_source_are_dealt_to_its_captions() -> None:
+    sampler = ProximitySampler(list(range(6)), 3, 0, [0] * 6, [False, False, True, True, True, True])
+    for batch in sampler.batches(0):
+        assert sum(row < 2 for row in batch) == 1
+
+
+def test_without_edits_pairs_come_as_they_come() -> None:
+    sampler = ProximitySampler(list(range(20)), 6, 0, list(range(20)), [False] * 20)
+    assert len({row for batch in sampler.batches(0) for row in batch}) == 18
+    with pytest.raises(DataError, match=r"data.batch_size 21 is more than the 20 pairs"):
+        ProximitySampler(list(range(20)), 21, 0, list(range(20)), [False] * 20)

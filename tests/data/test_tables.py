@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from posixpath import normpath
 from typing import Any
@@ -65,6 +66,15 @@ def test_csv_as_spreadsheets_write_it(delimiter: str, mark: str, tmp_path: Path)
     ]
 
 
+def test_a_source_is_read_of_generated_images_only(tmp_path: Path) -> None:
+    plain = {"caption": "A man.", "person_id": 1, "split": "train", "source": "./b.jpg"}
+    camera, generated = read_lines(
+        tmp_path, {"image": "a.jpg", **plain}, {"image": "c.jpg", "origin": "proximity", **plain}
+    )
+    assert (camera.origin, camera.source) == ("camera", None)
+    assert (generated.origin, generated.source) == ("proximity", "b.jpg")
+
+
 GOOD = {"image": "a.jpg", "caption": "A man.", "person_id": 1, "split": "train"}
 
 
@@ -85,6 +95,8 @@ GOOD = {"image": "a.jpg", "caption": "A man.", "person_id": 1, "split": "train"}
         (GOOD | {"split": "dev"}, "'split' is str 'dev'; allowed are train, val, test"),
         (GOOD | {"person_id": 2}, "'person_id' of 'a.jpg' is 2 here and 1 in line 1"),
         (GOOD | {"split": "test"}, "'split' of 'a.jpg' is 'test' here and 'train' in line 1"),
+        (GOOD | {"origin": "proximity"}, "'origin' of 'a.jpg' is 'proximity' here and 'camera' in line 1"),
+        (GOOD | {"image": "b.jpg", "origin": "proximity", "source": "/a"}, "'source' is '/a', which is not a path"),
         ({"image": "b.jpg", "caption": "x", "split": "train"}, "no 'person_id', which other lines have"),
         ({"image": "b.jpg", "caption": "x", "person_id": 3}, "no 'split', which other lines have"),
     ],
@@ -150,7 +162,10 @@ records = st.lists(
         captions=st.lists(sentences, max_size=3).map(tuple),
         person_id=st.integers(0, 2**63 - 1),
         split=st.sampled_from(["train", "val", "test"]),
-        origin=st.sampled_from(["camera", "proximity"]),
+    ).flatmap(
+        lambda record: st.sampled_from(
+            [record, replace(record, origin="proximity"), replace(record, origin="proximity", source="a/b.jpg")]
+        )
     ),
     min_size=1,
     unique_by=lambda record: record.name,

@@ -81,7 +81,7 @@ def test_images_without_an_edit_are_counted() -> None:
 @pytest.mark.parametrize("fields", [{"split": "test"}, {"split": "val"}, {"origin": "proximity"}])
 def test_only_camera_images_of_train_are_edited(fields: dict[str, object]) -> None:
     with pytest.raises(DataError, match=r"bad\.jpg .* leave it out"):
-        plan(record("a.jpg", "a red coat"), record("bad.jpg", "a red coat", **fields))
+        plan(record("a.jpg", "a red coat"), record("bad.jpg", "a red coat", **fields))  # type: ignore[arg-type]
 
 
 def test_further_images_change_nothing_else() -> None:

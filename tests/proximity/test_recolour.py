@@ -112,7 +112,8 @@ def test_the_picture_keeps_its_size_and_any_size_will_do(size):
     result = recoloured(person("red", size), edit("red", "blue"))
     assert result.image.size == size
     assert result.mask.shape == size[::-1]
-    assert 0 <= result.mask.min() and result.mask.max() <= 1
+    assert result.mask.min() >= 0
+    assert result.mask.max() <= 1
     middle = np.asarray(result.image)[int(0.3 * size[1]) : int(0.45 * size[1]), int(0.4 * size[0]) : int(0.6 * size[0])]
     assert PALETTE.name(np.median(to_lab(middle), axis=(0, 1))) == "blue"
 

@@ -155,7 +155,7 @@ def test_a_finished_folder_is_left_as_it_is(people: Path, painter: Painter, tmp_
 
 def test_another_generation_does_not_mix_into_a_folder(people: Path, painter: Painter, tmp_path: Path) -> None:
     run(people, tmp_path / "out")
-    with pytest.raises(OutputError, match="was begun with another recipe, another plan.*--overwrite"):
+    with pytest.raises(OutputError, match=r"was begun with another recipe, another plan.*--overwrite"):
         run(people, tmp_path / "out", "seed=1")
     painter.fingerprint = "painter-2"
     with pytest.raises(OutputError, match="was begun with another editor"):
@@ -234,7 +234,7 @@ def test_a_full_disk_ends_it_with_a_message_and_what_is_finished_stays(
         return original(content, out, overwrite=overwrite)
 
     monkeypatch.setattr(generation_folder, "write_whole", fill_up)
-    with pytest.raises(OutputError, match="No space left.*What is finished stays: the same command goes on"):
+    with pytest.raises(OutputError, match=r"No space left.*What is finished stays: the same command goes on"):
         run(people, tmp_path / "cut")
     assert len(list((tmp_path / "cut/parts").glob("*.jsonl"))) >= 1
     assert not (tmp_path / "cut/records.jsonl").exists()

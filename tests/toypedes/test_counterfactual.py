@@ -81,7 +81,7 @@ def test_stripes_are_of_the_garment_and_not_dyed():
 @pytest.mark.parametrize(
     ("text", "kind", "old", "new", "expected"),
     [
-        ("A man wears a red shirt and red shoes.", "upper", "red", "orange", "A man wears an orange shirt and red shoes."),
+        ("He wears a red shirt and red shoes.", "upper", "red", "orange", "He wears an orange shirt and red shoes."),
         ("An orange striped top.", "upper", "orange", "blue", "A blue striped top."),
         ("He has on a pair of gray short pants.", "lower", "grey", "pink", "He has on a pair of pink short pants."),
         ("A gray cap and a blue woolly hat.", "head", "blue", "grey", "A gray cap and a gray woolly hat."),

@@ -133,9 +133,7 @@ class DiffusionEditor:
         iterations = settings.iterations if settings.inversion == "fixed-point" else 0
         pivots = invert(self.sampler, latents, source, iterations, old_maps)
         negatives, evaluations = self._negatives(pivots, source)
-        control = AttentionControl(
-            words, settings.cross_replace, settings.self_replace, settings.reweight, SELF_CELLS
-        )
+        control = AttentionControl(words, settings.cross_replace, settings.self_replace, settings.reweight, SELF_CELLS)
         new_maps = AttentionMaps(words.target_phrase, size, MAP_CELLS)
         blend = Blend(old_maps, new_maps, settings.blend_threshold)
         drawn, count = pivots.latents[0], len(pivots.times)

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tbps_cli.proximity.diffusion.learner import Learner
 from tbps_cli.libraries import import_diffusers, import_peft
+from tbps_cli.proximity.diffusion.learner import Learner
 from tbps_cli.proximity.diffusion.pipeline import Pipeline
 
 LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0")  # of every attention layer of a UNet
@@ -56,7 +56,7 @@ class DenoiserFit:
         self._noise = import_diffusers("DDPMScheduler").DDPMScheduler.from_config(pipeline.scheduler.config)
         self._before: Any = None
         if self.is_lora:
-            _add_adapters(pipeline.unet, rank)
+            _add_adapters(pipeline.unet, rank, seed)
         else:
             if prior:
                 self._before = deepcopy(pipeline.unet)
@@ -113,10 +113,12 @@ class DenoiserFit:
         return functional.mse_loss(self.pipeline.predict(noisy, times, empty).float(), before.float())
 
 
-def _add_adapters(unet: Any, rank: int) -> None:
+def _add_adapters(unet: Any, rank: int, seed: int) -> None:
     peft = import_peft()
-    unet.add_adapter(
-        peft.LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=list(LORA_TARGETS))
-    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        unet.add_adapter(
+            peft.LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=list(LORA_TARGETS))
+        )
     for name, weight in unet.named_parameters():
         weight.requires_grad_("lora_" in name)

@@ -22,9 +22,7 @@ class AutoencoderFit:
     need pretrained weights.
     """
 
-    def __init__(
-        self, pipeline: Pipeline, steps: int, lr: float = 2e-3, average: float = 0.995, seed: int = 0
-    ) -> None:
+    def __init__(self, pipeline: Pipeline, steps: int, lr: float = 2e-3, average: float = 0.995, seed: int = 0) -> None:
         self.pipeline, self.seed = pipeline.freeze(), seed
         pipeline.vae.requires_grad_(True)
         pipeline.vae.train().to(memory_format=torch.channels_last)

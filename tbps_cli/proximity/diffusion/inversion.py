@@ -16,8 +16,8 @@ from inspect import signature
 import torch
 from torch import Tensor
 
-from tbps_cli.proximity.diffusion.attention import AttentionMaps, attending
 from tbps_cli.libraries import import_diffusers
+from tbps_cli.proximity.diffusion.attention import AttentionMaps, attending
 from tbps_cli.proximity.diffusion.pipeline import Pipeline, Prompts
 
 NULL_TEXT_LR = 1e-2

@@ -16,14 +16,13 @@ import torch
 from PIL import Image
 
 from tbps_cli.errors import RecipeError
+from tbps_cli.libraries import import_diffusers
 from tbps_cli.proximity.diffusion.canvas import Canvas
 from tbps_cli.proximity.diffusion.compose import compose
-from tbps_cli.libraries import import_diffusers
 from tbps_cli.proximity.diffusion.mask import edit_mask
 from tbps_cli.proximity.diffusion.pipeline import Pipeline
 from tbps_cli.proximity.generator import EditedImage, Refusal
 from tbps_cli.proximity.plan import PlannedEdit
-
 
 MULTIPLE = 32  # of pixels that the library draws
 CHANNELS = 4  # of latents that its masks are made for
@@ -94,7 +93,7 @@ class LeditsEditor:
             output_type="np",
         ).images[0]
         before = np.asarray(inverted.vae_reconstruction_images[0], dtype=np.float32) / 255
-        change = np.asarray(drawn, dtype=np.float32) - before
+        change = (drawn - before).astype(np.float32)
         mask = edit_mask(np.ones(change.shape[:2], dtype=np.float32), change)
         return compose(source, change, mask, self.canvas, steps + 3 * steps)
 

@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 
-from tbps_cli.errors import CheckpointError
+from tbps_cli.errors import CheckpointError, OutputError
 from tbps_cli.libraries import import_diffusers, import_transformers
 from tbps_cli.proximity.diffusion.pipeline import Pipeline
 
 SHIPPED = Path(__file__).parent / "toypedes"  # what `tbps fit` made of ToyPEDES
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 NEEDED = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
+BYTES = 2 * 256  # tokens that every tokenizer of CLIP's kind has: bytes, inside and at the end of a word
 Precision = Literal["float32", "bf16", "fp16"]
 
 
@@ -40,7 +42,7 @@ def load_pipeline(
     def read(kind: Any, part: str, **keywords: Any) -> Any:
         return _read_part(kind.from_pretrained, place, part, keywords)
 
-    model = {"torch_dtype": dtype, "use_safetensors": True}
+    model = {"torch_dtype": dtype, "use_safetensors": True, "output_loading_info": True}
     pipeline = Pipeline(
         vae=read(diffusers.AutoencoderKL, "vae", **model | {"torch_dtype": torch.float32}),  # XL's overflows in fp16
         unet=read(diffusers.UNet2DConditionModel, "unet", **model),
@@ -61,7 +63,7 @@ def load_pipeline(
 
 
 def save_pipeline(pipeline: Pipeline, folder: Path) -> None:
-    """Write what diffusers and `load_pipeline` read."""
+    """Write what diffusers and `load_pipeline` read. Raises OutputError."""
     diffusers = import_diffusers("StableDiffusionPipeline")
     parts: dict[str, Any] = {**pipeline.modules, "tokenizer": pipeline.tokenizer, "scheduler": pipeline.scheduler}
     kind = "StableDiffusionPipeline"
@@ -70,10 +72,15 @@ def save_pipeline(pipeline: Pipeline, folder: Path) -> None:
     index: dict[str, Any] = {"_class_name": kind, "_diffusers_version": diffusers.__version__}
     if pipeline.second_text_encoder is None:
         index |= {"safety_checker": [None, None], "feature_extractor": [None, None], "requires_safety_checker": False}
-    for name, part in parts.items():
-        part.save_pretrained(folder / name)
-        index[name] = [type(part).__module__.partition(".")[0], type(part).__name__]
-    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+    try:
+        for name, part in parts.items():
+            part.save_pretrained(folder / name)
+            index[name] = [type(part).__module__.partition(".")[0], type(part).__name__]
+        (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+    except (OSError, SafetensorError) as error:
+        raise OutputError(
+            f"{folder}: cannot be written ({_first_line(error)}). Free some space, and go on with --resume."
+        ) from None
 
 
 def _read_index(place: str) -> Mapping[str, Any]:
@@ -87,9 +94,14 @@ def _read_index(place: str) -> Mapping[str, Any]:
         )
     try:
         index = diffusers.DiffusionPipeline.load_config(place)
-    except (OSError, ValueError) as error:  # of the hub's errors, all are OSErrors
-        raise CheckpointError(f"{place}: cannot be read as a diffusers pipeline ({_first_line(error)}).") from None
-    missing = [part for part in NEEDED if not index.get(part) or index[part][1] is None]
+        if not isinstance(index, dict):
+            raise ValueError("its model_index.json is no mapping")
+    except (OSError, ValueError, TypeError) as error:  # of the hub's errors, all are OSErrors
+        raise CheckpointError(
+            f"{place}: cannot be read as a diffusers pipeline ({_first_line(error)}). Give a folder that diffusers "
+            "wrote, or a name on the hub; without a network, one that was fetched before."
+        ) from None
+    missing = [part for part in NEEDED if not _is_named(index.get(part))]
     if missing:
         raise CheckpointError(
             f"{place}: not in the shape of Stable Diffusion: it has no {', '.join(missing)}. Editing works with "
@@ -105,14 +117,29 @@ def _read_index(place: str) -> Mapping[str, Any]:
     return dict(index)
 
 
+def _is_named(part: Any) -> bool:
+    """Whether an entry of the index is a library and a class."""
+    return isinstance(part, list | tuple) and len(part) == 2 and all(isinstance(name, str) for name in part)
+
+
 def _read_part(read: Callable[..., Any], place: str, part: str, keywords: dict[str, Any]) -> Any:
     try:
-        return read(place, subfolder=part, **keywords)
-    except Exception as error:  # noqa: BLE001  # every library below raises its own kinds for a damaged file
+        loaded = read(place, subfolder=part, **keywords)
+    except Exception as error:  # every library below raises its own kinds for a damaged file
         raise CheckpointError(
             f"{place}: its {part} cannot be read ({_first_line(error)}). Only safetensors are read; fetch or convert "
             "the pipeline again."
         ) from error
+    if not keywords.get("output_loading_info"):
+        return loaded
+    model, found = loaded
+    missing = sorted(found["missing_keys"])
+    if missing:  # which the libraries would leave at random values
+        raise CheckpointError(
+            f"{place}: of its {part} {len(missing)} weight(s) are missing, the first is {missing[0]}. Fetch or convert "
+            "the pipeline again."
+        )
+    return model
 
 
 def _check_shape(pipeline: Pipeline, place: str) -> None:
@@ -120,7 +147,8 @@ def _check_shape(pipeline: Pipeline, place: str) -> None:
     if (pipeline.unet.config.in_channels, pipeline.unet.config.out_channels) != (channels, channels):
         raise CheckpointError(
             f"{place}: its UNet takes {pipeline.unet.config.in_channels} channels and gives "
-            f"{pipeline.unet.config.out_channels}, and a latent has {channels}. An inpainting or depth model cannot edit."
+            f"{pipeline.unet.config.out_channels}, and a latent has {channels}. An inpainting or depth model cannot "
+            "edit."
         )
     width = pipeline.text_encoder.config.hidden_size
     if pipeline.second_text_encoder is not None:
@@ -130,11 +158,21 @@ def _check_shape(pipeline: Pipeline, place: str) -> None:
             f"{place}: its UNet attends to vectors of {pipeline.unet.config.cross_attention_dim} numbers, and its text "
             f"encoder gives {width}. The parts are not of one pipeline."
         )
-    words = max(len(pipeline.tokenizer), pipeline.tokenizer.vocab_size)
-    if words > pipeline.text_encoder.config.vocab_size:
+    _check_words(pipeline.tokenizer, pipeline.text_encoder, "tokenizer", place)
+    if pipeline.second_text_encoder is not None:
+        _check_words(pipeline.second_tokenizer, pipeline.second_text_encoder, "tokenizer_2", place)
+
+
+def _check_words(tokenizer: Any, encoder: Any, part: str, place: str) -> None:
+    words, known = max(len(tokenizer), tokenizer.vocab_size), encoder.config.vocab_size
+    if words < BYTES:  # transformers takes a folder without a vocabulary for an empty one
         raise CheckpointError(
-            f"{place}: its tokenizer knows {words:,} tokens, and its text encoder "
-            f"{pipeline.text_encoder.config.vocab_size:,}. The parts are not of one pipeline."
+            f"{place}: its {part} cannot be read (it knows {words:,} tokens). Fetch or convert the pipeline again."
+        )
+    if words > known:
+        raise CheckpointError(
+            f"{place}: its {part} knows {words:,} tokens, and its text encoder {known:,}. The parts are not of one "
+            "pipeline."
         )
 
 

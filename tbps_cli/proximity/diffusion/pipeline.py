@@ -1,4 +1,4 @@
-"""The parts of a pipeline in the shape of Stable Diffusion (1.x, 2.x, XL), and going between images, latents and prompts.
+"""The parts of a pipeline in the shape of Stable Diffusion, and going between images, latents and prompts.
 
 Knows neither files nor editing.
 """

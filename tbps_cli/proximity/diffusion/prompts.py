@@ -5,6 +5,7 @@ Knows words and their tokens; refuses to know what is done with their attention.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from tbps_cli.proximity.lexicon import Lexicon
 from tbps_cli.proximity.plan import PlannedEdit
 
 KIND_ORDER = ("head", "whole", "upper", "lower", "feet", "bag", "worn")
+LONGEST_GAP = 40  # characters between a colour and its garment; beyond is no phrase
 Wording = Literal["garments", "caption"]
 
 
@@ -55,8 +57,8 @@ def write_prompts(edit: PlannedEdit, wording: Wording, lexicon: Lexicon) -> Edit
         first = edit.captions[0]
         stop = first.start + len(first.target)
         rest = first.caption[first.stop :]
-        garment = rest.lower().find(first.garment)
-        reach = garment + len(first.garment) if 0 <= garment <= 40 else 0
+        garment = re.search(rf"\b{re.escape(first.garment)}\b", rest.lower()[: LONGEST_GAP + len(first.garment)])
+        reach = garment.end() if garment else 0
         target = first.caption[: first.start] + first.target + rest
         return EditPrompts(
             first.caption, target, (first.start, first.stop), (first.start, stop), first.stop + reach, stop + reach
@@ -124,7 +126,7 @@ def _precedes(kind: str, other: str) -> bool:
 
 
 def _count(text: str, tokenizer: Any) -> int:
-    return len(tokenizer(text, add_special_tokens=False).input_ids) if text.strip() else 0
+    return len(tokenizer(text, add_special_tokens=False, verbose=False).input_ids) if text.strip() else 0
 
 
 def _cut(prompt: EditPrompts, tokenizer: Any, room: int) -> EditPrompts:
@@ -142,12 +144,13 @@ def _cut(prompt: EditPrompts, tokenizer: Any, room: int) -> EditPrompts:
         if used > room:
             break
         kept += " " + word
-    dropped = 0
-    while max(_count(head_source[dropped:], tokenizer), _count(head_target[dropped:], tokenizer)) > room:
-        following = head_source.find(" ", dropped) + 1
-        if not 0 < following <= prompt.source_colour[0]:
-            break
-        dropped = following
+    dropped, colour = 0, prompt.source_colour[0]
+    while (
+        max(_count(head_source[dropped:], tokenizer), _count(head_target[dropped:], tokenizer)) > room
+        and dropped < colour
+    ):
+        space = re.compile(r"\s+").search(head_source, dropped, colour)
+        dropped = space.end() if space else colour
     return EditPrompts(
         head_source[dropped:] + kept,
         head_target[dropped:] + kept,

@@ -62,14 +62,14 @@ def test_a_step_up_is_what_a_step_down_takes_back(changed: dict[str, object], st
 @pytest.mark.parametrize("shape", ["sd1", "sd2", "xl"])
 def test_fixed_points_lead_back_better_than_ddim(shape: str) -> None:
     pipeline = build_tiny_pipeline(shape)
-    sampler, prompts = Sampler(pipeline, 6), embed(pipeline)
+    sampler, prompts = Sampler(pipeline, 5), embed(pipeline)
     errors = []
-    for iterations in (0, 2, 8):
+    for iterations in (0, 2, 7):
         pivots = invert(sampler, draw_latents(), prompts, iterations)
         assert torch.equal(pivots.latents[-1], draw_latents())
         errors.append(worst(draw(sampler, pivots, prompts), pivots))
-    assert errors[1] < errors[0] / 2
-    assert errors[2] < errors[1] / 2
+    assert errors[2] < errors[1] < errors[0]
+    assert errors[2] < errors[0] / 5
 
 
 def test_a_schedule_says_nothing_on_stderr(capfd: pytest.CaptureFixture[str]) -> None:

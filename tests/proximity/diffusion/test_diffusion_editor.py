@@ -1,0 +1,158 @@
+"""An edit changes what its mask shows and nothing else, and does not depend on what it shares a batch with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny_pipelines import build_tiny_pipeline, with_schedule
+
+from tbps_cli.proximity.diffusion.editor import DiffusionEditor, DiffusionSettings
+from tbps_cli.proximity.diffusion.inversion import invert
+from tbps_cli.proximity.diffusion.loading import load_pipeline, save_pipeline
+from tbps_cli.proximity.diffusion.pipeline import Pipeline
+from tbps_cli.proximity.diffusion.prompts import align_words, write_prompts
+from tbps_cli.proximity.edits import edit_caption, find_garments
+from tbps_cli.proximity.generator import EditedImage
+from tbps_cli.proximity.lexicon import read_lexicon
+from tbps_cli.proximity.plan import PlannedEdit
+
+LEXICON = read_lexicon()
+QUICK = DiffusionSettings(steps=3, iterations=1)
+PAPER = replace(
+    QUICK, inversion="ddim", negative="null-text", null_text_steps=2, guidance=7.5, cross_replace=0.8,
+    self_replace=0.4, reweight=6.0,
+)  # fmt: skip
+
+
+def plan_edit(number: int, colour: str = "green") -> PlannedEdit:
+    caption = ("A woman in a red coat, black shoes.", "A man with white shoes and a blue shirt.")[number % 2]
+    phrase = next(phrase for phrase in find_garments(caption, LEXICON) if phrase.garment in ("coat", "shirt"))
+    edit = edit_caption(caption, phrase, colour)
+    return PlannedEdit(
+        number, f"{number}.jpg", 1, 2, phrase.kind, phrase.garment, phrase.colour, colour, (edit,), (), 7
+    )
+
+
+def paint(number: int) -> Image.Image:
+    """Somebody in noise, of another size each."""
+    random = np.random.default_rng(number)
+    size = ((40, 20), (37, 15), (64, 32))[number % 3]
+    return Image.fromarray(random.integers(0, 256, (*size, 3), dtype=np.uint8))
+
+
+def edit(pipeline: Pipeline, settings: DiffusionSettings, numbers: list[int]) -> list[EditedImage]:
+    editor = DiffusionEditor(pipeline, LEXICON, settings)
+    results = editor.generate([paint(number) for number in numbers], [plan_edit(number) for number in numbers])
+    assert all(isinstance(result, EditedImage) for result in results)
+    return results  # type: ignore[return-value]
+
+
+def pixels_of(result: EditedImage) -> np.ndarray[Any, Any]:
+    return np.asarray(result.image, dtype=int)
+
+
+@pytest.mark.parametrize("settings", [QUICK, PAPER], ids=["quick", "paper"])
+@pytest.mark.parametrize("shape", ["sd1", "sd2", "xl"])
+def test_pixels_outside_of_the_mask_are_those_of_the_source(shape: str, settings: DiffusionSettings) -> None:
+    for number, result in enumerate(edit(build_tiny_pipeline(shape), settings, [0, 1])):
+        source = np.asarray(paint(number), dtype=int)
+        assert pixels_of(result).shape == source.shape
+        assert result.mask.shape == source.shape[:2]
+        assert 0 <= result.mask.min() <= result.mask.max() <= 1
+        outside = result.mask == 0
+        assert (pixels_of(result)[outside] == source[outside]).all()
+        assert (pixels_of(result) != source).any()
+
+
+def test_a_pixel_with_an_empty_mask_is_there_to_be_checked() -> None:
+    result = edit(build_tiny_pipeline(), replace(QUICK, blend_threshold=0.9), [0])[0]
+    assert 0 < (result.mask == 0).mean() < 1
+
+
+@pytest.mark.parametrize("settings", [QUICK, PAPER], ids=["quick", "paper"])
+def test_an_edit_does_not_depend_on_its_batch_or_its_place_in_it(settings: DiffusionSettings) -> None:
+    pipeline = build_tiny_pipeline()
+    together = edit(pipeline, settings, [0, 1, 2])
+    turned = edit(pipeline, settings, [2, 0, 1])
+    alone = [edit(pipeline, settings, [number])[0] for number in range(3)]
+    for number in range(3):
+        for other in (alone[number], turned[(number + 1) % 3]):
+            assert np.abs(pixels_of(together[number]) - pixels_of(other)).max() <= 1
+            assert np.abs(together[number].mask - other.mask).max() < 0.01
+
+
+def test_the_same_edit_gives_the_same_bytes() -> None:
+    one, other = (edit(build_tiny_pipeline(), QUICK, [0, 1]) for _ in range(2))
+    for here, there in zip(one, other, strict=True):
+        assert here.image.tobytes() == there.image.tobytes()
+
+
+def test_half_precision_draws_nearly_the_same() -> None:
+    exact = edit(build_tiny_pipeline(), QUICK, [0])[0]
+    pipeline = build_tiny_pipeline()
+    for part, module in pipeline.modules.items():
+        module.to(torch.float32 if part == "vae" else torch.bfloat16)
+    rough = edit(pipeline, QUICK, [0])[0]
+    assert rough.image.size == exact.image.size
+    assert np.abs(pixels_of(rough) - pixels_of(exact)).mean() < 6
+
+
+@pytest.mark.parametrize("negative", ["empty", "negative-prompt", "null-text"])
+@pytest.mark.parametrize("inversion", ["ddim", "fixed-point"])
+@pytest.mark.parametrize(
+    "others",
+    [{"guidance": 1.0}, {"guidance": 3.0}, {"guidance": 3.0, "cross_replace": 0.5, "self_replace": 1.0}],
+    ids=["unguided", "guided", "steered"],
+)
+def test_evaluations_are_the_rows_that_the_unet_was_given(negative: Any, inversion: Any, others: Any) -> None:
+    pipeline = build_tiny_pipeline()
+    forward: list[int] = []
+    backward: list[int] = []
+
+    def count(module: object, inputs: tuple[torch.Tensor, ...], output: Any) -> None:
+        forward.append(len(inputs[0]))
+        if output.sample.requires_grad:
+            output.sample.register_hook(lambda gradient: backward.append(len(gradient)))
+
+    pipeline.unet.register_forward_hook(count)
+    settings = DiffusionSettings(steps=2, iterations=1, null_text_steps=2, negative=negative, inversion=inversion)
+    results = edit(pipeline, replace(settings, **others), [0, 1])
+    assert [result.evaluations for result in results] == [(sum(forward) + 2 * sum(backward)) / 2] * 2
+
+
+@pytest.mark.parametrize("shape", ["sd1", "sd2", "xl"])
+def test_guidance_away_from_the_source_stays_on_the_pivots_where_nothing_changes(shape: str) -> None:
+    """Target and source are the same prompt, which the negative prompt is too: any guidance draws the source."""
+    pipeline = build_tiny_pipeline(shape)
+    pipeline.unet.conv_out.weight.mul_(0.1)  # or the fixed points of a random UNet would not attract
+    editor = DiffusionEditor(pipeline, LEXICON, replace(QUICK, iterations=15, guidance=7.5, blend=False))
+    images = torch.stack([editor.canvas.fit(paint(number)) for number in range(2)])
+    same = [write_prompts(replace(plan_edit(0), new_colour="red"), "garments", LEXICON)] * 2
+    words = align_words(same, pipeline.tokenizer, pipeline.context)
+    assert words.source == words.target
+    drawn, before, _, _ = editor._draw(images, words)
+    assert (drawn - before).abs().max() < 1e-2
+    with torch.no_grad():
+        latents = pipeline.to_latents(images)
+        pivots = invert(editor.sampler, latents, pipeline.embed(words.source), 0)
+    assert (pivots.latents[0] - latents).abs().max() > 0.05  # the way was not empty
+
+
+def test_the_fingerprint_tells_settings_size_and_weights_apart(tmp_path: Path) -> None:
+    pipeline = build_tiny_pipeline()
+    first = DiffusionEditor(pipeline, LEXICON, QUICK).fingerprint
+    others = [
+        DiffusionEditor(pipeline, LEXICON, replace(QUICK, guidance=2.0)),
+        DiffusionEditor(pipeline, LEXICON, QUICK, height=64),
+        DiffusionEditor(build_tiny_pipeline(seed=1), LEXICON, QUICK),
+        DiffusionEditor(with_schedule(pipeline, beta_end=0.011), LEXICON, QUICK),
+    ]
+    assert len({first, *(editor.fingerprint for editor in others)}) == 5
+    save_pipeline(pipeline, tmp_path)
+    assert DiffusionEditor(load_pipeline(str(tmp_path)), LEXICON, QUICK).fingerprint == first
