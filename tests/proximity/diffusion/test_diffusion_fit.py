@@ -33,10 +33,10 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 def test_the_prior_is_nothing_before_the_first_step_and_something_after(kind: str) -> None:
     fitting = DenoiserFit(build_tiny_pipeline(), steps=4, lr=1e-2, kind=kind, prior=1.0)  # type: ignore[arg-type]
     noisy, times = draw_latents(), torch.tensor([10, 900])
-    assert float(fitting._prior_loss(noisy, times)) < 1e-10
+    assert float(fitting._prior_loss(noisy, times).detach()) < 1e-10
     for number in range(2):
         fitting.step(number, draw_latents(), TOLD)
-    assert float(fitting._prior_loss(noisy, times)) > 1e-6
+    assert float(fitting._prior_loss(noisy, times).detach()) > 1e-6
 
 
 def test_a_prior_holds_the_weights_back() -> None:
@@ -97,9 +97,9 @@ def test_what_is_learnt_hangs_on_the_seed_alone(kind: str) -> None:
 
 @pytest.mark.parametrize("shape", ["sd1", "sd2", "xl"])
 def test_the_loss_falls(shape: str) -> None:
-    fitting = DenoiserFit(build_tiny_pipeline(shape), steps=30, lr=1e-2)
+    fitting = DenoiserFit(build_tiny_pipeline(shape), steps=80, lr=1e-2)
     losses = []
-    for number in range(30):
+    for number in range(80):
         losses.append(fitting.step(number, draw_latents(), TOLD))
     assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
 

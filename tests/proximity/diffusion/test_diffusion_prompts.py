@@ -148,7 +148,7 @@ def test_a_garment_behind_others_is_found_in_its_place() -> None:
 
 
 def test_the_wording_of_a_caption_stays_but_for_the_colour() -> None:
-    edit = plan_edit("The woman wears a dark blue long coat, and boots.", kind="whole")
+    edit = plan_edit("The woman wears a dark blue long coat, and boots.", kind="upper")
     prompts = write_prompts(edit, "caption", LEXICON)
     assert prompts.source == edit.captions[0].caption
     assert prompts.target == "The woman wears a green long coat, and boots."
