@@ -39,6 +39,7 @@ setup(
         "pydantic>=2.7",
         "safetensors>=0.4.3",
         "scikit-learn>=1.5",
+        "scipy>=1.11",
         "pillow>=10.3",
         "h5py>=3.11",
         "numpy>=1.26",

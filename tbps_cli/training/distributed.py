@@ -94,7 +94,7 @@ class Processes:
         messages = self._gather_texts("")
         for rank, message in enumerate(messages):
             if message:
-                raise TrainingError(f"process {rank} of {self.count} stopped this training: {message}")
+                raise TrainingError(f"process {rank} of {self.count} stopped all of them: {message}")
 
     @contextmanager
     def first_ahead(self) -> Iterator[None]:
@@ -166,8 +166,8 @@ def _hearing() -> Iterator[None]:
     except RuntimeError as error:  # of every backend, for a peer that is gone and for one that is silent too long
         reason = str(error).partition("\n")[0]
         raise TrainingError(
-            "another process of this training has ended or does not answer; its own message says why. "
-            f"Start all of them again with --resume. ({reason})"
+            "another process has ended or does not answer; its own message says why. Start all of them again, a "
+            f"training with --resume. ({reason})"
         ) from error
 
 
@@ -191,5 +191,5 @@ def _read_number(environment: Mapping[str, str], name: str) -> int:
     except (KeyError, ValueError):
         raise TrainingError(
             f"{name} is {environment.get(name)!r} in the environment. Start several processes with "
-            "torchrun --standalone --nproc-per-node 2 -m tbps_cli train …, or unset WORLD_SIZE to train in one."
+            "torchrun --standalone --nproc-per-node 2 -m tbps_cli …, or unset WORLD_SIZE for a single one."
         ) from None

@@ -215,7 +215,7 @@ def test_what_ends_one_process_ends_both_with_a_message(tiny: TinyRun, tmp_path:
     first, second = train_in_two(tmp_path, tiny, [])
     assert first.error.startswith(f"OutputError: {tmp_path / 'two'}: not empty.")
     assert second.error.startswith(
-        f"TrainingError: process 0 of 2 stopped this training: {tmp_path / 'two'}: not empty."
+        f"TrainingError: process 0 of 2 stopped all of them: {tmp_path / 'two'}: not empty."
     )
 
 

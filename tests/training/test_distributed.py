@@ -90,7 +90,7 @@ def fail_in_the_second(processes: Processes) -> str:
 def test_an_error_of_one_ends_all_with_its_words(tmp_path: Path) -> None:
     first, second = run_together(2, tmp_path, fail_in_the_second)
     assert second.error == "DataError: imgs/ü.jpg: no such image."
-    assert first.error == "TrainingError: process 1 of 2 stopped this training: imgs/ü.jpg: no such image."
+    assert first.error == "TrainingError: process 1 of 2 stopped all of them: imgs/ü.jpg: no such image."
 
 
 def die_in_the_second(processes: Processes) -> str:
@@ -103,7 +103,7 @@ def die_in_the_second(processes: Processes) -> str:
 def test_a_killed_process_does_not_leave_the_others_waiting(tmp_path: Path) -> None:
     first, second = run_together(2, tmp_path, die_in_the_second)
     assert second == Ended(code=-signal.SIGKILL)
-    assert first.error.startswith("TrainingError: another process of this training has ended or does not answer")
+    assert first.error.startswith("TrainingError: another process has ended or does not answer")
 
 
 def make_and_find(processes: Processes, folder: Path) -> list[str]:
@@ -129,7 +129,7 @@ def fail_ahead(processes: Processes) -> None:
 def test_where_the_first_fails_the_others_do_not_begin(tmp_path: Path) -> None:
     assert [one.error for one in run_together(2, tmp_path, fail_ahead)] == [
         "DataError: cannot draw",
-        "TrainingError: process 0 of 2 stopped this training: cannot draw",
+        "TrainingError: process 0 of 2 stopped all of them: cannot draw",
     ]
 
 

@@ -301,7 +301,7 @@ def break_in_the_second(processes: Processes, how: str, folder: Path) -> None:
 def test_an_unreadable_image_of_one_process_ends_both(tmp_path: Path) -> None:
     first, second = run_together(2, tmp_path, break_in_the_second, "unreadable", tmp_path)
     assert second.error == "DataError: 00007_2.jpg: no such image."
-    assert first.error == "TrainingError: process 1 of 2 stopped this training: 00007_2.jpg: no such image."
+    assert first.error == "TrainingError: process 1 of 2 stopped all of them: 00007_2.jpg: no such image."
 
 
 def test_a_bad_batch_of_one_process_ends_both_and_all_of_it_is_kept(tmp_path: Path) -> None:

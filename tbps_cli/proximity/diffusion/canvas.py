@@ -35,7 +35,7 @@ class Canvas:
             if pixels % pipeline.multiple:
                 near = max(1, round(pixels / pipeline.multiple)) * pipeline.multiple
                 raise RecipeError(
-                    f"editor.{side} {pixels}: this pipeline draws multiples of {pipeline.multiple}. Use {near}."
+                    f"{side} {pixels}: this pipeline draws multiples of {pipeline.multiple}. Use {near}."
                 )
         return canvas
 

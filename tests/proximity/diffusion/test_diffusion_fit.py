@@ -46,7 +46,7 @@ def test_a_prior_holds_the_weights_back() -> None:
         for number in range(6):
             fitting.step(number, draw_latents(), TOLD)
         fitting.prior, fitting._before = 1.0, build_tiny_pipeline().unet
-        drift.append(float(fitting._prior_loss(draw_latents(), torch.tensor([10, 900]))))
+        drift.append(float(fitting._prior_loss(draw_latents(), torch.tensor([10, 900])).detach()))
     assert drift[1] < drift[0]
 
 
@@ -97,11 +97,10 @@ def test_what_is_learnt_hangs_on_the_seed_alone(kind: str) -> None:
 
 @pytest.mark.parametrize("shape", ["sd1", "sd2", "xl"])
 def test_the_loss_falls(shape: str) -> None:
-    fitting = DenoiserFit(build_tiny_pipeline(shape), steps=80, lr=1e-2)
-    losses = []
-    for number in range(80):
-        losses.append(fitting.step(number, draw_latents(), TOLD))
-    assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
+    """Of one flat image; noise and velocity of images that are noise themselves cannot be told."""
+    fitting = DenoiserFit(build_tiny_pipeline(shape), steps=40, lr=1e-2)
+    losses = [fitting.step(number, torch.full((2, 4, 16, 8), 0.5), TOLD) for number in range(40)]
+    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
 
 
 def test_the_text_encoder_learns_only_where_that_is_asked() -> None:

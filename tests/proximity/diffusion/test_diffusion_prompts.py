@@ -148,10 +148,10 @@ def test_a_garment_behind_others_is_found_in_its_place() -> None:
 
 
 def test_the_wording_of_a_caption_stays_but_for_the_colour() -> None:
-    edit = plan_edit("The woman wears a dark blue long coat, and boots.", kind="upper")
+    edit = plan_edit("The woman wears a dark blue long coat. She walks.", kind="upper")
     prompts = write_prompts(edit, "caption", LEXICON)
     assert prompts.source == edit.captions[0].caption
-    assert prompts.target == "The woman wears a green long coat, and boots."
+    assert prompts.target == "The woman wears a green long coat. She walks."
     assert prompts.source[slice(*prompts.source_colour)] == "dark blue"
     assert prompts.source[prompts.source_colour[0] : prompts.source_stop] == "dark blue long coat"
     assert prompts.target[prompts.target_colour[0] : prompts.target_stop] == "green long coat"
