@@ -19,8 +19,10 @@ class PipelineSection(Section):
         default=None, description="pixels of the images; absent: what the pipeline was made for"
     )
     width: Size | None = Field(default=None, description="pixels")
-    prompt: Literal["garments", "caption"] = Field(
-        default="garments", description="what is told of an image: a list of its garments, or its first caption"
+    prompt: Literal["kinds", "garments", "caption"] = Field(
+        default="garments",
+        description="what is told of an image: kinds of garments with their colours, the garments with theirs, "
+        "or the first caption",
     )
     precision: Literal["float32", "bf16", "fp16"] = Field(default="fp16", description="of the weights that are written")
 
@@ -31,6 +33,7 @@ class AutoencoderSection(Section):
     steps: Count
     batch_size: Count
     lr: Positive = 2e-3
+    noise: float = Field(0.15, ge=0, description="that the decoder learns to bear, of the latents' deviation")
     average: Decay = Field(0.995, description="decay of the averaged weights; 0: none")
 
 

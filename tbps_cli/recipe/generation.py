@@ -11,12 +11,12 @@ from tbps_cli.recipe.fields import Count, Positive, Section, Share, Size, Source
 Kind = Literal["whole", "upper", "lower", "feet", "head", "worn", "bag"]
 Precision = Literal["float32", "bf16", "fp16"]
 Steps = Annotated[int, Field(ge=1, le=1000)]
-Wording = Literal["garments", "caption"]
+Wording = Literal["kinds", "garments", "caption"]
 
 WEIGHTS = "a pipeline in the shape of Stable Diffusion: a hub name or a folder; absent: the small one for ToyPEDES"
 WORKING = "pixels that the pipeline draws at; absent: what it was made for"
 BATCH = "edits that are drawn at once"
-PROMPT = "what the pipeline is told: a list of the garments, or the caption"
+PROMPT = "kinds of garments with their colours, garments with theirs, or the caption; absent: what it was taught"
 
 
 class PlanSection(Section):
@@ -66,7 +66,7 @@ class DiffusionSection(Section):
     blend: bool = Field(True, description="take all but the garment from the source")
     blend_threshold: Share = Field(0.3, description="attention from which on a place is the garment's, of its maximum")
     blend_start: Share = Field(0.2, description="share of the steps after which blending begins")
-    prompt: Wording = Field("garments", description=PROMPT)
+    prompt: Wording | None = Field(None, description=PROMPT)
 
 
 class LeditsSection(Section):

@@ -26,7 +26,7 @@ from tbps_cli.proximity.diffusion.fit_autoencoder import AutoencoderFit
 from tbps_cli.proximity.diffusion.learner import Learner
 from tbps_cli.proximity.diffusion.loading import PRECISIONS, load_pipeline, save_pipeline
 from tbps_cli.proximity.diffusion.pipeline import Pipeline
-from tbps_cli.proximity.diffusion.prompts import describe_garments
+from tbps_cli.proximity.diffusion.prompts import describe_image
 from tbps_cli.proximity.diffusion.small import build_small_pipeline
 from tbps_cli.proximity.lexicon import read_lexicon
 from tbps_cli.recipe import FitRecipe, dump_recipe
@@ -83,6 +83,7 @@ def fit(
             module.to(torch_device)
     else:
         pipeline = load_pipeline(recipe.pipeline.weights, torch_device)
+    pipeline.wording = recipe.pipeline.prompt
     canvas = Canvas.of(pipeline, recipe.pipeline.height, recipe.pipeline.width)
     if overwrite:
         shutil.rmtree(out / PIPELINE, ignore_errors=True)
@@ -223,10 +224,8 @@ def _read_records(recipe: FitRecipe, root: Path | None, progress: Progress) -> l
 
 
 def _write_prompts(recipe: FitRecipe, records: Sequence[PersonRecord]) -> list[str]:
-    if recipe.pipeline.prompt == "caption":
-        return [record.captions[0] if record.captions else "" for record in records]
     lexicon = read_lexicon()
-    return [describe_garments(record.captions, lexicon) for record in records]
+    return [describe_image(record.captions, recipe.pipeline.prompt, lexicon) for record in records]
 
 
 def _encode_all(path: Path, batches: Iterator[NDArray[np.float16]], count: int, progress: Progress) -> None:

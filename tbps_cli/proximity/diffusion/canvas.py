@@ -34,9 +34,7 @@ class Canvas:
             pixels = getattr(canvas, side)
             if pixels % pipeline.multiple:
                 near = max(1, round(pixels / pipeline.multiple)) * pipeline.multiple
-                raise RecipeError(
-                    f"{side} {pixels}: this pipeline draws multiples of {pipeline.multiple}. Use {near}."
-                )
+                raise RecipeError(f"{side} {pixels}: this pipeline draws multiples of {pipeline.multiple}. Use {near}.")
         return canvas
 
     def fit(self, image: Image.Image) -> Tensor:

@@ -62,7 +62,7 @@ class DiffusionSettings:
     reweight: what the new colour's attention is multiplied with.
     blend_threshold, blend_start: the share of a map's maximum from which on a place is the garment's, and of the steps
     after which the rest is taken from the source; without `blend` it never is.
-    prompt: `garments`, a list of all garments in basic colours, or the `caption` itself.
+    prompt: the wording of the prompts, see `describe_image`; None: what the pipeline was taught, or else `garments`.
     """
 
     inversion: Literal["ddim", "fixed-point"] = "fixed-point"
@@ -77,7 +77,7 @@ class DiffusionSettings:
     blend: bool = True
     blend_threshold: float = 0.3
     blend_start: float = 0.2
-    prompt: Wording = "garments"
+    prompt: Wording | None = None
 
 
 class DiffusionEditor:
@@ -99,16 +99,17 @@ class DiffusionEditor:
         self.canvas = Canvas.of(pipeline, height, width)
         self.sampler = Sampler(pipeline, settings.steps)
         self._weights = pipeline.fingerprint()
+        self._wording = settings.prompt or pipeline.wording or "garments"
 
     @property
     def fingerprint(self) -> str:
         """Settings and weights."""
-        told = f"{asdict(self.settings)}{self.canvas}{self._weights}"
+        told = f"{asdict(self.settings)}{self._wording}{self.canvas}{self._weights}"
         return f"diffusion-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
 
     def generate(self, sources: Sequence[Image.Image], edits: Sequence[PlannedEdit]) -> list[EditedImage | Refusal]:
         """One result an edit, in order."""
-        prompts = [write_prompts(edit, self.settings.prompt, self.lexicon) for edit in edits]
+        prompts = [write_prompts(edit, self._wording, self.lexicon) for edit in edits]
         words = align_words(prompts, self.pipeline.tokenizer, self.pipeline.context)
         fitted = torch.stack([self.canvas.fit(source) for source in sources]).to(self.pipeline.device)
         drawn, before, latent_mask, evaluations = self._draw(fitted, words)

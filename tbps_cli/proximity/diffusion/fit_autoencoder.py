@@ -15,15 +15,25 @@ KL_WEIGHT = 1e-4  # of a latent number's mean divergence, beside the mean error 
 
 
 class AutoencoderFit:
-    """Teaches a pipeline's autoencoder to give back images.
+    """Teaches a pipeline's autoencoder to give back images, also from latents that are a little wrong.
+
+    noise: how much, as a share of the latents' deviation; what a diffusion model draws is never quite right.
 
     Source: Rombach et al. 2022, "High-Resolution Image Synthesis with Latent Diffusion Models", section 3.1.
     Differs: edges are weighed by neighbours' differences, not by a perceptual network and a discriminator, which
     need pretrained weights.
     """
 
-    def __init__(self, pipeline: Pipeline, steps: int, lr: float = 2e-3, average: float = 0.995, seed: int = 0) -> None:
-        self.pipeline, self.seed = pipeline.freeze(), seed
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        steps: int,
+        lr: float = 2e-3,
+        noise: float = 0.15,
+        average: float = 0.995,
+        seed: int = 0,
+    ) -> None:
+        self.pipeline, self.noise, self.seed = pipeline.freeze(), noise, seed
         pipeline.vae.requires_grad_(True)
         pipeline.vae.train().to(memory_format=torch.channels_last)
         self.learner = Learner(dict(pipeline.vae.named_parameters()), steps, lr, 0.0, average)
@@ -32,7 +42,7 @@ class AutoencoderFit:
         """Take step `number`: images (B, 3, H, W) of -1 to 1. Returns the loss."""
         chances = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         images = images.to(self.pipeline.device).contiguous(memory_format=torch.channels_last)
-        loss = autoencoder_loss(self.pipeline.vae, images, chances)
+        loss = autoencoder_loss(self.pipeline.vae, images, self.noise, chances)
         self.learner.learn(number, loss)
         return float(loss.detach())
 
@@ -44,13 +54,15 @@ class AutoencoderFit:
         return self.pipeline
 
 
-def autoencoder_loss(vae: Any, images: Tensor, generator: torch.Generator) -> Tensor:
+def autoencoder_loss(vae: Any, images: Tensor, noise: float, generator: torch.Generator) -> Tensor:
     """Mean absolute error of pixels and of their differences to neighbours, and the divergence from a normal.
 
-    images: (B, 3, H, W) of -1 to 1.
+    images: (B, 3, H, W) of -1 to 1. noise: standard deviation of what is added to latents, as a share of theirs.
     """
     distribution = vae.encode(images).latent_dist
-    decoded = vae.decode(distribution.sample(generator)).sample
+    latents = distribution.sample(generator)
+    disturbance = torch.randn(latents.shape, generator=generator).to(latents)
+    decoded = vae.decode(latents + noise * latents.detach().std() * disturbance).sample
     error = (decoded - images).abs().mean()
     for axis in (2, 3):
         error = error + (decoded.diff(dim=axis) - images.diff(dim=axis)).abs().mean()

@@ -52,6 +52,7 @@ class LeditsEditor:
             raise RecipeError("editor.kind ledits: works with Stable Diffusion 1.x and 2.x. Use kind diffusion for XL.")
         self.settings, self.canvas = settings, Canvas.of(pipeline, height, width)
         self._pipe = _build(pipeline)
+        self._is_taught_kinds = pipeline.wording == "kinds"
         if pipeline.unet.config.in_channels != CHANNELS:
             raise RecipeError(
                 f"editor.kind ledits: works with latents of {CHANNELS} channels, and this pipeline's have "
@@ -82,8 +83,9 @@ class LeditsEditor:
         inverted = self._pipe.invert(
             image, num_inversion_steps=steps, skip=self.settings.skip, source_prompt="", generator=generator
         )
+        noun = edit.kind if self._is_taught_kinds else edit.garment
         drawn = self._pipe(
-            editing_prompt=[f"{edit.new_colour} {edit.garment}", f"{edit.old_colour} {edit.garment}"],
+            editing_prompt=[f"{edit.new_colour} {noun}", f"{edit.old_colour} {noun}"],
             reverse_editing_direction=[False, True],
             edit_guidance_scale=[self.settings.guidance] * 2,
             edit_threshold=[self.settings.threshold] * 2,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from safetensors import SafetensorError
@@ -18,11 +18,13 @@ from safetensors import SafetensorError
 from tbps_cli.errors import CheckpointError, OutputError
 from tbps_cli.libraries import import_diffusers, import_transformers
 from tbps_cli.proximity.diffusion.pipeline import Pipeline
+from tbps_cli.proximity.diffusion.prompts import Wording
 
 SHIPPED = Path(__file__).parent / "toypedes"  # what `tbps fit` made of ToyPEDES
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 NEEDED = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
 BYTES = 2 * 256  # tokens that every tokenizer of CLIP's kind has: bytes, inside and at the end of a word
+WORDING = "_tbps_prompt"  # in model_index.json; diffusers passes over names that begin so
 Precision = Literal["float32", "bf16", "fp16"]
 
 
@@ -54,6 +56,7 @@ def load_pipeline(
     if parts.get("text_encoder_2"):
         pipeline.second_text_encoder = read(transformers.CLIPTextModelWithProjection, "text_encoder_2", **model)
         pipeline.second_tokenizer = read(transformers.CLIPTokenizer, "tokenizer_2")
+    pipeline.wording = _read_wording(parts, place)
     _check_shape(pipeline, place)
     for part, module in pipeline.modules.items():
         module.to(device or torch.device("cpu"))
@@ -70,6 +73,8 @@ def save_pipeline(pipeline: Pipeline, folder: Path) -> None:
     if pipeline.second_text_encoder is not None:
         kind, parts["tokenizer_2"] = "StableDiffusionXLPipeline", pipeline.second_tokenizer
     index: dict[str, Any] = {"_class_name": kind, "_diffusers_version": diffusers.__version__}
+    if pipeline.wording is not None:
+        index[WORDING] = pipeline.wording
     if pipeline.second_text_encoder is None:
         index |= {"safety_checker": [None, None], "feature_extractor": [None, None], "requires_safety_checker": False}
     try:
@@ -81,6 +86,19 @@ def save_pipeline(pipeline: Pipeline, folder: Path) -> None:
         raise OutputError(
             f"{folder}: cannot be written ({_first_line(error)}). Free some space, and go on with --resume."
         ) from None
+
+
+def _read_wording(index: Mapping[str, Any], place: str) -> Wording | None:
+    found = index.get(WORDING)
+    for known in get_args(Wording):
+        if found == known:
+            return known  # type: ignore[no-any-return]
+    if found is not None:
+        raise CheckpointError(
+            f"{place}: model_index.json says that its prompts are {str(found)[:40]!r}; this tbps knows "
+            f"{', '.join(get_args(Wording))}. Install the tbps that fitted it."
+        )
+    return None
 
 
 def _read_index(place: str) -> Mapping[str, Any]:

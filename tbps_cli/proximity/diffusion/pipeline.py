@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tbps_cli.proximity.diffusion.prompts import Wording
+
 
 @dataclass(frozen=True)
 class Prompts:
@@ -46,6 +48,7 @@ class Pipeline:
     scheduler: Any  # diffusers.DDIMScheduler
     second_text_encoder: Any = None  # transformers.CLIPTextModelWithProjection, of XL
     second_tokenizer: Any = None
+    wording: Wording | None = None  # of the prompts that `tbps fit` taught it; None: nobody knows
 
     @property
     def modules(self) -> dict[str, nn.Module]:

@@ -19,7 +19,7 @@ from tbps_cli.proximity.plan import PlannedEdit
 
 KIND_ORDER = ("head", "whole", "upper", "lower", "feet", "bag", "worn")
 LONGEST_GAP = 40  # characters between a colour and its garment; beyond is no phrase
-Wording = Literal["garments", "caption"]
+Wording = Literal["kinds", "garments", "caption"]
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,22 @@ class WordRows:
     mapper: Tensor  # (B, L, L): mapper[b, i, j] is what target token j takes of source token i's attention
 
 
-def describe_garments(captions: Iterable[str], lexicon: Lexicon) -> str:
-    """ "red coat, blue jeans, white shoes": the first that captions say of each kind; empty where they say nothing."""
-    return ", ".join(f"{colour} {garment}" for colour, garment in _list_garments(captions, lexicon).values())
+def describe_image(captions: Sequence[str], wording: Wording, lexicon: Lexicon) -> str:
+    """What is told of an image that its captions describe.
+
+    `kinds`      "red upper, blue lower, white feet": the first that captions say of each kind, in the lexicon's words
+    `garments`   "red coat, blue jeans, white shoes": the same in the captions' words
+    `caption`    the first caption
+
+    Empty where they say nothing.
+    """
+    if wording == "caption":
+        return captions[0] if captions else ""
+    return ", ".join(f"{colour} {noun}" for colour, noun in _list_garments(captions, wording, lexicon).values())
 
 
 def write_prompts(edit: PlannedEdit, wording: Wording, lexicon: Lexicon) -> EditPrompts:
-    """The prompts of an edit: all its garments in basic colours, or its first caption as it stands."""
+    """The prompts of an edit, of the same wording as `describe_image`, before and after."""
     if wording == "caption":
         first = edit.captions[0]
         stop = first.start + len(first.target)
@@ -64,15 +73,16 @@ def write_prompts(edit: PlannedEdit, wording: Wording, lexicon: Lexicon) -> Edit
             first.caption, target, (first.start, first.stop), (first.start, stop), first.stop + reach, stop + reach
         )
     captions = [*(caption.caption for caption in edit.captions), *edit.left_out]
-    garments = _list_garments(captions, lexicon) | {edit.kind: (edit.old_colour, edit.garment)}
+    noun = edit.kind if wording == "kinds" else edit.garment
+    garments = _list_garments(captions, wording, lexicon) | {edit.kind: (edit.old_colour, noun)}
     texts, spans = {}, {}
     for name, colour in (("source", edit.old_colour), ("target", edit.new_colour)):
-        phrases = {kind: f"{garments[kind][0]} {garments[kind][1]}" for kind in KIND_ORDER if kind in garments}
-        phrases[edit.kind] = f"{colour} {edit.garment}"
+        phrases = {kind: " ".join(garments[kind]) for kind in KIND_ORDER if kind in garments}
+        phrases[edit.kind] = f"{colour} {noun}"
         start = sum(len(phrase) + 2 for kind, phrase in phrases.items() if _precedes(kind, edit.kind))
         texts[name] = ", ".join(phrases.values())
         spans[name] = (start, start + len(colour))
-    length = len(edit.garment) + 1
+    length = len(noun) + 1
     return EditPrompts(
         texts["source"],
         texts["target"],
@@ -112,13 +122,17 @@ def align_words(prompts: Sequence[EditPrompts], tokenizer: Any, context: int) ->
     )
 
 
-def _list_garments(captions: Iterable[str], lexicon: Lexicon) -> dict[str, tuple[str, str]]:
-    """Kind -> basic colour and garment, in the order of KIND_ORDER."""
+def _list_garments(captions: Iterable[str], wording: Wording, lexicon: Lexicon) -> dict[str, tuple[str, str]]:
+    """Kind -> basic colour and noun, in the order of KIND_ORDER."""
     found: dict[str, GarmentPhrase] = {}
     for caption in captions:
         for phrase in find_garments(caption, lexicon):
             found.setdefault(phrase.kind, phrase)
-    return {kind: (found[kind].colour, found[kind].garment) for kind in KIND_ORDER if kind in found}
+    return {
+        kind: (found[kind].colour, kind if wording == "kinds" else found[kind].garment)
+        for kind in KIND_ORDER
+        if kind in found
+    }
 
 
 def _precedes(kind: str, other: str) -> bool:

@@ -47,7 +47,7 @@ def build_small_pipeline(captions: Iterable[str], seed: int) -> Pipeline:
                 out_channels=LATENT_CHANNELS,
                 down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
                 up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-                block_out_channels=(64, 96, 128),
+                block_out_channels=(48, 96, 128),
                 layers_per_block=1,
                 cross_attention_dim=TEXT_WIDTH,
                 attention_head_dim=4,

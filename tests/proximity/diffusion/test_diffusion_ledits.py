@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_pipelines import build_tiny_pipeline
 from torch import nn
 
 from tbps_cli.errors import RecipeError
@@ -16,7 +17,6 @@ from tbps_cli.proximity.edits import edit_caption, find_garments
 from tbps_cli.proximity.generator import EditedImage
 from tbps_cli.proximity.lexicon import read_lexicon
 from tbps_cli.proximity.plan import PlannedEdit
-from tiny_pipelines import build_tiny_pipeline
 
 SETTINGS = LeditsSettings(steps=3)
 
@@ -73,7 +73,8 @@ def test_the_seed_of_an_edit_is_all_its_chance() -> None:
     editor = build()
     together = editor.generate(sources, [plan(5), plan(6)])
     alone = build().generate(sources[1:], [plan(6)])
-    assert isinstance(together[1], EditedImage) and isinstance(alone[0], EditedImage)
+    assert isinstance(together[1], EditedImage)
+    assert isinstance(alone[0], EditedImage)
     assert np.array_equal(np.asarray(together[1].image), np.asarray(alone[0].image))
 
 

@@ -210,3 +210,15 @@ def test_nothing_is_said_on_stderr_while_loading(saved: Path) -> None:
         env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert (result.stdout, result.stderr) == ("", "")
+
+
+def test_the_wording_that_a_pipeline_was_taught_goes_with_it(tmp_path: Path) -> None:
+    pipeline = build_tiny_pipeline()
+    assert pipeline.wording is None
+    pipeline.wording = "kinds"
+    save_pipeline(pipeline, tmp_path)
+    assert load_pipeline(str(tmp_path)).wording == "kinds"
+    index = tmp_path / "model_index.json"
+    index.write_text(index.read_text().replace('"kinds"', '"riddles"'))
+    with pytest.raises(CheckpointError, match=r"'riddles'; this tbps knows kinds, garments, caption\."):
+        load_pipeline(str(tmp_path))

@@ -11,7 +11,7 @@ from tiny_pipelines import CONTEXT, build_tokenizer
 from tbps_cli.proximity.diffusion.prompts import (
     EditPrompts,
     align_words,
-    describe_garments,
+    describe_image,
     write_prompts,
 )
 from tbps_cli.proximity.edits import edit_caption, find_garments
@@ -124,8 +124,11 @@ def test_both_prompts_are_cut_alike_though_one_alone_is_too_long() -> None:
 
 def test_garments_are_listed_from_head_to_foot_in_basic_colours() -> None:
     captions = ["A man in navy jeans and a crimson shirt.", "He has white shoes and a blue shirt."]
-    assert describe_garments(captions, LEXICON) == "red shirt, blue jeans, white shoes"
-    assert describe_garments(["Somebody walks."], LEXICON) == ""
+    assert describe_image(captions, "garments", LEXICON) == "red shirt, blue jeans, white shoes"
+    assert describe_image(captions, "kinds", LEXICON) == "red upper, blue lower, white feet"
+    assert describe_image(captions, "caption", LEXICON) == captions[0]
+    assert describe_image(["Somebody walks."], "kinds", LEXICON) == ""
+    assert describe_image([], "caption", LEXICON) == ""
 
 
 def test_prompts_of_garments_differ_in_the_one_colour() -> None:
