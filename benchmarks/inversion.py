@@ -49,6 +49,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "null-text, ddim": dict(negative="null-text", inversion="ddim"),
     "attention control": CONTROL,
     "attention control, guidance 5": dict(**CONTROL, guidance=5.0),
+    "mask by difference": dict(mask="difference"),
+    "mask by difference, threshold 0.5": dict(mask="difference", blend_threshold=0.5),
     "no blend": dict(blend=False),
     "attention control, no blend": dict(**CONTROL, blend=False),
     "8 steps": dict(steps=8),

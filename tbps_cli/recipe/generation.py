@@ -64,7 +64,11 @@ class DiffusionSection(Section):
     self_replace: Share = Field(0.0, description="share of the steps in which the source's self-attention is kept")
     reweight: Positive = Field(1.0, description="what the attention of the new colour is multiplied with")
     blend: bool = Field(True, description="take all but the garment from the source")
-    blend_threshold: Share = Field(0.3, description="attention from which on a place is the garment's, of its maximum")
+    mask: Literal["attention", "difference"] = Field(
+        "attention",
+        description="what tells where the garment is: attention of its phrase, or what its new colour changes",
+    )
+    blend_threshold: Share = Field(0.3, description="share of a map's maximum from which on a place is the garment's")
     blend_start: Share = Field(0.2, description="share of the steps after which blending begins")
     prompt: Wording | None = Field(None, description=PROMPT)
 

@@ -39,14 +39,14 @@ from tbps_cli.proximity.diffusion.inversion import (
     same_negatives,
     step_negatives,
 )
-from tbps_cli.proximity.diffusion.mask import Blend, edit_mask
+from tbps_cli.proximity.diffusion.mask import Blend, DifferenceMap, edit_mask
 from tbps_cli.proximity.diffusion.pipeline import Pipeline, Prompts
 from tbps_cli.proximity.diffusion.prompts import Wording, WordRows, align_words, write_prompts
 from tbps_cli.proximity.generator import EditedImage, Refusal
 from tbps_cli.proximity.lexicon import Lexicon
 from tbps_cli.proximity.plan import PlannedEdit
 
-MAP_CELLS = 256  # of layers whose attention tells where a phrase is: 16 x 16
+MAP_CELLS = 256  # of layers whose attention tells where a phrase is: 16 x 16, or a quarter of the latents' sides
 SELF_CELLS = 1024  # of layers whose self-attention is kept: 32 x 32
 
 
@@ -60,6 +60,8 @@ class DiffusionSettings:
     guidance: 1 draws what the target's prompt says, more exaggerates it.
     cross_replace, self_replace: the share of the steps in which the source's attention is kept.
     reweight: what the new colour's attention is multiplied with.
+    mask: where the garment is told by the `attention` of its phrase, or by the `difference` that the new colour makes
+    along the inversion, for one evaluation a step more.
     blend_threshold, blend_start: the share of a map's maximum from which on a place is the garment's, and of the steps
     after which the rest is taken from the source; without `blend` it never is.
     prompt: the wording of the prompts, see `describe_image`; None: what the pipeline was taught, or else `garments`.
@@ -75,6 +77,7 @@ class DiffusionSettings:
     self_replace: float = 0.0
     reweight: float = 1.0
     blend: bool = True
+    mask: Literal["attention", "difference"] = "attention"
     blend_threshold: float = 0.3
     blend_start: float = 0.2
     prompt: Wording | None = None
@@ -130,13 +133,22 @@ class DiffusionEditor:
         source, target = pipeline.embed(words.source), pipeline.embed(words.target)
         latents = pipeline.to_latents(images)
         size = (latents.shape[2], latents.shape[3])
-        old_maps = AttentionMaps(words.source_phrase, size, MAP_CELLS)
+        old_maps, new_maps = (
+            AttentionMaps(phrase, size, max(MAP_CELLS, size[0] * size[1] // 16))
+            for phrase in (words.source_phrase, words.target_phrase)
+        )
+        difference = DifferenceMap()
+
+        def compare(noisy: Tensor, time: Tensor, prediction: Tensor) -> None:
+            difference.add(prediction, pipeline.predict(noisy, time, target))
+
+        is_compared = settings.blend and settings.mask == "difference"
         iterations = settings.iterations if settings.inversion == "fixed-point" else 0
-        pivots = invert(self.sampler, latents, source, iterations, old_maps)
+        pivots = invert(self.sampler, latents, source, iterations, old_maps, compare if is_compared else None)
         negatives, evaluations = self._negatives(pivots, source)
+        evaluations += len(pivots.times) if is_compared else 0
         control = AttentionControl(words, settings.cross_replace, settings.self_replace, settings.reweight, SELF_CELLS)
-        new_maps = AttentionMaps(words.target_phrase, size, MAP_CELLS)
-        blend = Blend(old_maps, new_maps, settings.blend_threshold)
+        blend = Blend((difference,) if is_compared else (old_maps, new_maps), settings.blend_threshold)
         drawn, count = pivots.latents[0], len(pivots.times)
         for number, time in enumerate(pivots.times):
             control.progress = number / count
@@ -156,7 +168,7 @@ class DiffusionEditor:
                 inside = blend.mask(size).to(drawn)[:, None]
                 kept = pivots.latents[number + 1]
                 drawn = kept + inside * (drawn - kept)
-        mask = blend.mask((images.shape[2], images.shape[3]))
+        mask = blend.mask((images.shape[2], images.shape[3])).expand(len(images), -1, -1)
         return pipeline.to_images(drawn), pipeline.to_images(latents), mask, pivots.evaluations + evaluations
 
     def _negatives(self, pivots: Pivots, source: Prompts) -> tuple[Negatives, int]:

@@ -24,6 +24,9 @@ NULL_TEXT_LR = 1e-2
 NULL_TEXT_TOLERANCE, NULL_TEXT_PATIENCE = 1e-5, 2e-5  # an error at which a step is done, and its rise a step
 
 
+Watch = Callable[[Tensor, Tensor, Tensor], None]  # latents, time, prediction
+
+
 @dataclass(frozen=True)
 class Pivots:
     """The way from noise to image: latents[i] (B, C, h, w) is drawn at times[i]; the last are the image's own."""
@@ -74,12 +77,18 @@ class Sampler:
 
 @torch.no_grad()
 def invert(
-    sampler: Sampler, latents: Tensor, prompts: Prompts, iterations: int, maps: AttentionMaps | None = None
+    sampler: Sampler,
+    latents: Tensor,
+    prompts: Prompts,
+    iterations: int,
+    maps: AttentionMaps | None = None,
+    watch: Watch | None = None,
 ) -> Pivots:
     """Latents (B, C, h, w) of images -> the way that leads to them under their prompts.
 
     iterations: evaluations a step beyond the first; 0 is plain DDIM inversion.
-    maps records where the phrase looks, in every step's last evaluation.
+    maps records where the phrase looks, in every step's last evaluation; watch is shown its latents, its time and
+    its prediction.
 
     Source: Mokady et al. 2023, "Null-text Inversion", section 3.2 (pivots by DDIM inversion, guidance 1);
     Pan et al. 2023, "Effective Real Image Editing with Accelerated Iterative Diffusion Inversion", section 3.2
@@ -92,6 +101,8 @@ def invert(
             is_last = iteration == iterations
             with attending(pipeline.unet, maps=maps if is_last else None):
                 prediction = pipeline.predict(after, time, prompts)
+            if is_last and watch is not None:
+                watch(after, time, prediction)
             after = sampler.up(prediction, time, path[-1])
         path.append(after)
     return Pivots(tuple(path[::-1]), sampler.times, len(sampler.times) * (iterations + 1))

@@ -28,6 +28,7 @@ PAPER = replace(
     QUICK, inversion="ddim", negative="null-text", null_text_steps=2, guidance=7.5, cross_replace=0.8,
     self_replace=0.4, reweight=6.0,
 )  # fmt: skip
+DIFFERENCE = replace(QUICK, mask="difference")
 
 
 def plan_edit(number: int, colour: str = "green") -> PlannedEdit:
@@ -57,7 +58,7 @@ def pixels_of(result: EditedImage) -> np.ndarray[Any, Any]:
     return np.asarray(result.image, dtype=int)
 
 
-@pytest.mark.parametrize("settings", [QUICK, PAPER], ids=["quick", "paper"])
+@pytest.mark.parametrize("settings", [QUICK, PAPER, DIFFERENCE], ids=["quick", "paper", "difference"])
 @pytest.mark.parametrize("shape", ["sd1", "sd2", "xl"])
 def test_pixels_outside_of_the_mask_are_those_of_the_source(shape: str, settings: DiffusionSettings) -> None:
     for number, result in enumerate(edit(build_tiny_pipeline(shape), settings, [0, 1])):
@@ -75,7 +76,7 @@ def test_a_pixel_with_an_empty_mask_is_there_to_be_checked() -> None:
     assert 0 < (result.mask == 0).mean() < 1
 
 
-@pytest.mark.parametrize("settings", [QUICK, PAPER], ids=["quick", "paper"])
+@pytest.mark.parametrize("settings", [QUICK, PAPER, DIFFERENCE], ids=["quick", "paper", "difference"])
 def test_an_edit_does_not_depend_on_its_batch_or_its_place_in_it(settings: DiffusionSettings) -> None:
     pipeline = build_tiny_pipeline()
     together = edit(pipeline, settings, [0, 1, 2])
@@ -107,7 +108,11 @@ def test_half_precision_draws_nearly_the_same() -> None:
 @pytest.mark.parametrize("inversion", ["ddim", "fixed-point"])
 @pytest.mark.parametrize(
     "others",
-    [{"guidance": 1.0}, {"guidance": 3.0}, {"guidance": 3.0, "cross_replace": 0.5, "self_replace": 1.0}],
+    [
+        {"guidance": 1.0},
+        {"guidance": 3.0, "mask": "difference"},
+        {"guidance": 3.0, "cross_replace": 0.5, "self_replace": 1.0},
+    ],
     ids=["unguided", "guided", "steered"],
 )
 def test_evaluations_are_the_rows_that_the_unet_was_given(negative: Any, inversion: Any, others: Any) -> None:
