@@ -13,7 +13,7 @@ Precision = Literal["float32", "bf16", "fp16"]
 Steps = Annotated[int, Field(ge=1, le=1000)]
 Wording = Literal["kinds", "garments", "caption"]
 
-WEIGHTS = "a pipeline in the shape of Stable Diffusion: a hub name or a folder; absent: the small one for ToyPEDES"
+WEIGHTS = "a pipeline in the shape of Stable Diffusion: a hub name or a folder"
 WORKING = "pixels that the pipeline draws at; absent: what it was made for"
 BATCH = "edits that are drawn at once"
 PROMPT = "kinds of garments with their colours, garments with theirs, or the caption; absent: what it was taught"
@@ -47,7 +47,7 @@ class DiffusionSection(Section):
     """Fields of `proximity.diffusion.editor.DiffusionSettings`, the pipeline, and how it is run."""
 
     kind: Literal["diffusion"]
-    weights: Source | None = Field(None, description=WEIGHTS)
+    weights: Source = Field(description=WEIGHTS)
     precision: Precision = "float32"
     height: Size | None = Field(None, description=WORKING)
     width: Size | None = Field(None, description=WORKING)
@@ -77,7 +77,7 @@ class LeditsSection(Section):
     """Fields of `proximity.diffusion.ledits.LeditsSettings`, the pipeline, and how it is run."""
 
     kind: Literal["ledits"]
-    weights: Source | None = Field(None, description=WEIGHTS)
+    weights: Source = Field(description=WEIGHTS)
     precision: Precision = "float32"
     height: Size | None = Field(None, description=WORKING)
     width: Size | None = Field(None, description=WORKING)

@@ -207,7 +207,7 @@ def test_out_of_gpu_memory_halves_the_batch_and_changes_nothing(
     for name, painter in (("roomy", roomy), ("narrow", narrow)):
         monkeypatch.setattr(stage, "build_editor", lambda section, lexicon, device, painter=painter: painter)
         notes = Notes()
-        recipe = small_recipe("chunk=10", "editor={kind: diffusion, batch: 8}")
+        recipe = small_recipe("chunk=10", "editor={kind: diffusion, weights: nowhere, batch: 8}")
         generate(recipe, str(people), tmp_path / name, device="cpu", progress=notes)
     assert roomy.calls == [8, 2]
     assert narrow.calls == [8, 4, 2, 2, 2, 2, 2]
