@@ -100,5 +100,11 @@ def command(
     if result.was_finished:
         progress.note(f"{folder}: was finished before; nothing was made. --overwrite makes it anew.")
     show.print_generation(result)
-    click.echo(f"\nLook at {result.page}\n\nNext:")
+    click.echo(f"\nLook at {result.page}")
+    if not result.kept:
+        raise click.ClickException(
+            "nothing was kept. The page shows what was drawn, and why it was dropped; change the editor or the limits "
+            "of the judge with --set, and begin anew with --overwrite."
+        )
+    click.echo("\nNext:")
     click.echo(f"  tbps train … --set proximity.pairs={result.out}")

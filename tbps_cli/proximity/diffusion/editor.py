@@ -47,6 +47,7 @@ from tbps_cli.proximity.lexicon import Lexicon
 from tbps_cli.proximity.plan import PlannedEdit
 
 MAP_CELLS = 256  # of layers whose attention tells where a phrase is: 16 x 16, or a quarter of the latents' sides
+NO_NUMBERS = "no-numbers"  # a refusal: half precision was not enough for what was drawn
 SELF_CELLS = 1024  # of layers whose self-attention is kept: 32 x 32
 
 
@@ -120,11 +121,13 @@ class DiffusionEditor:
         masks = latent_mask.cpu().numpy()
         return [
             compose(source, difference, self._mask(mask, difference), self.canvas, evaluations)
+            if np.isfinite(difference).all()
+            else Refusal(NO_NUMBERS)
             for source, difference, mask in zip(sources, change, masks, strict=True)
         ]
 
     def _mask(self, mask: NDArray[np.float32], change: NDArray[np.float32]) -> NDArray[np.float32]:
-        return edit_mask(mask, change) if self.settings.blend else np.ones_like(mask)
+        return edit_mask(mask if self.settings.blend else np.ones_like(mask), change)
 
     @torch.no_grad()
     def _draw(self, images: Tensor, words: WordRows) -> tuple[Tensor, Tensor, Tensor, int]:

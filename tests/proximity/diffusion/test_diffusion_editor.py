@@ -12,13 +12,14 @@ import torch
 from PIL import Image
 from tiny_pipelines import build_tiny_pipeline, with_schedule
 
+from tbps_cli.errors import RecipeError
 from tbps_cli.proximity.diffusion.editor import DiffusionEditor, DiffusionSettings
 from tbps_cli.proximity.diffusion.inversion import invert
 from tbps_cli.proximity.diffusion.loading import load_pipeline, save_pipeline
 from tbps_cli.proximity.diffusion.pipeline import Pipeline
 from tbps_cli.proximity.diffusion.prompts import align_words, write_prompts
 from tbps_cli.proximity.edits import edit_caption, find_garments
-from tbps_cli.proximity.generator import EditedImage
+from tbps_cli.proximity.generator import EditedImage, Refusal
 from tbps_cli.proximity.lexicon import read_lexicon
 from tbps_cli.proximity.plan import PlannedEdit
 
@@ -161,3 +162,33 @@ def test_the_fingerprint_tells_settings_size_and_weights_apart(tmp_path: Path) -
     assert len({first, *(editor.fingerprint for editor in others)}) == 5
     save_pipeline(pipeline, tmp_path)
     assert DiffusionEditor(load_pipeline(str(tmp_path)), LEXICON, QUICK).fingerprint == first
+
+
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
+def test_the_papers_settings_draw_numbers_in_half_precision(precision: torch.dtype) -> None:
+    pipeline = build_tiny_pipeline()
+    for part, module in pipeline.modules.items():
+        module.to(torch.float32 if part == "vae" else precision)
+    source = np.asarray(paint(0), dtype=int)
+    (result,) = edit(pipeline, PAPER, [0])
+    assert result.evaluations > 3 * PAPER.steps
+    assert np.abs(pixels_of(result) - source)[result.mask > 0.5].mean() > 0
+
+
+def test_what_is_no_number_is_refused() -> None:
+    pipeline = build_tiny_pipeline()
+    pipeline.unet.conv_out.bias.fill_(float("nan"))
+    assert DiffusionEditor(pipeline, LEXICON, QUICK).generate([paint(0)], [plan_edit(0)]) == [Refusal("no-numbers")]
+
+
+def test_without_blending_the_mask_is_where_something_changed() -> None:
+    (result,) = edit(build_tiny_pipeline(), replace(QUICK, blend=False), [0])
+    changed = (pixels_of(result) != np.asarray(paint(0), dtype=int)).any(axis=-1)
+    assert not changed[result.mask == 0].any()
+
+
+def test_a_pipeline_that_says_no_size_must_be_told_one() -> None:
+    pipeline = build_tiny_pipeline(sample_size=None)
+    with pytest.raises(RecipeError, match="set height and width"):
+        DiffusionEditor(pipeline, LEXICON, QUICK, height=32)
+    assert DiffusionEditor(pipeline, LEXICON, QUICK, 32, 16).canvas.width == 16
