@@ -53,7 +53,7 @@ SELF_CELLS = 1024  # of layers whose self-attention is kept: 32 x 32
 
 @dataclass(frozen=True)
 class DiffusionSettings:
-    """How an edit is drawn. The defaults are what the fidelity table says, see docs/generation.md.
+    """How an edit is drawn. The defaults are from small trials; `benchmarks/inversion.py` compares them with others.
 
     inversion, iterations: `ddim`, or `fixed-point` with so many evaluations a step beyond the first.
     negative: what guidance leads away from: nothing (`empty`), the source's prompt (`negative-prompt`), or vectors
