@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from tbps_cli.errors import RecipeError
 from tbps_cli.proximity.diffusion.attention import AttentionControl, AttentionMaps, attending
 from tbps_cli.proximity.diffusion.canvas import Canvas
 from tbps_cli.proximity.diffusion.compose import compose
@@ -148,6 +149,11 @@ class DiffusionEditor:
         is_compared = settings.blend and settings.mask == "difference"
         iterations = settings.iterations if settings.inversion == "fixed-point" else 0
         pivots = invert(self.sampler, latents, source, iterations, old_maps, compare if is_compared else None)
+        if settings.blend and not is_compared and old_maps.read() is None:
+            raise RecipeError(
+                "editor.mask attention: this pipeline's UNet attends to words nowhere coarsely enough to tell where the "
+                "garment is. Use mask: difference."
+            )
         negatives, evaluations = self._negatives(pivots, source)
         evaluations += len(pivots.times) if is_compared else 0
         control = AttentionControl(words, settings.cross_replace, settings.self_replace, settings.reweight, SELF_CELLS)

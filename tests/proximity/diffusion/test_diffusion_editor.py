@@ -192,3 +192,10 @@ def test_a_pipeline_that_says_no_size_must_be_told_one() -> None:
     with pytest.raises(RecipeError, match="set height and width"):
         DiffusionEditor(pipeline, LEXICON, QUICK, height=32)
     assert DiffusionEditor(pipeline, LEXICON, QUICK, 32, 16).canvas.width == 16
+
+
+def test_a_mask_of_attention_that_nobody_has_is_said_and_not_taken_for_everything() -> None:
+    pipeline = build_tiny_pipeline(sample_size=(64, 64), blocks=1)
+    with pytest.raises(RecipeError, match="Use mask: difference"):
+        edit(pipeline, replace(QUICK, steps=1), [0])
+    assert len(edit(pipeline, replace(DIFFERENCE, steps=1), [0])) == 1
