@@ -151,8 +151,8 @@ class DiffusionEditor:
         pivots = invert(self.sampler, latents, source, iterations, old_maps, compare if is_compared else None)
         if settings.blend and not is_compared and old_maps.read() is None:
             raise RecipeError(
-                "editor.mask attention: this pipeline's UNet attends to words nowhere coarsely enough to tell where the "
-                "garment is. Use mask: difference."
+                "editor.mask attention: this pipeline's UNet attends to words nowhere coarsely enough to tell where "
+                "the garment is. Use mask: difference."
             )
         negatives, evaluations = self._negatives(pivots, source)
         evaluations += len(pivots.times) if is_compared else 0
