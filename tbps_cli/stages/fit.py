@@ -7,8 +7,10 @@ import json
 import math
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -138,10 +140,14 @@ class _Fitting:
         section = self.recipe.denoiser
         part, step = self._position()
         step = step if part == "denoiser" else 0
-        fitting = DenoiserFit(pipeline, **section.model_dump(exclude={"batch_size"}), seed=self.recipe.seed)
+        keywords = section.model_dump(exclude={"batch_size", "balance"})
+        fitting = DenoiserFit(pipeline, **keywords, seed=self.recipe.seed)
+        shares = _balance(self.records, section.balance) if section.balance else None
         latents = self._latents(pipeline, is_fresh=step == 0) if step < section.steps else np.empty(0, np.float16)
 
         def take(number: int, rows: NDArray[np.intp]) -> float:
+            if shares is not None:
+                rows = np.random.default_rng((self.recipe.seed, number)).choice(len(shares), len(rows), p=shares)
             told = [prompts[row] for row in rows]
             return fitting.step(number, torch.from_numpy(latents[rows].astype(np.float32)), told)
 
@@ -235,6 +241,15 @@ def _read_records(recipe: FitRecipe, root: Path | None, progress: Progress) -> l
     if not any(record.captions for record in records):
         raise DataError(f"{recipe.dataset}: none of its {len(records):,} training images has a caption.")
     return records
+
+
+def _balance(records: Sequence[PersonRecord], power: float) -> NDArray[np.float64]:
+    """How likely each image is drawn: at power 1, every colour of every kind of garment as often as any other."""
+    lexicon = read_lexicon()
+    garments = [describe_image(record.captions, "kinds", lexicon).split(", ") for record in records]
+    count = Counter(chain.from_iterable(garments))
+    shares = np.array([sum(1 / count[garment] for garment in worn) for worn in garments]) ** power
+    return np.asarray(shares / shares.sum(), dtype=np.float64)
 
 
 def _write_prompts(recipe: FitRecipe, records: Sequence[PersonRecord]) -> list[str]:

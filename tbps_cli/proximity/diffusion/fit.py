@@ -29,6 +29,7 @@ class DenoiserFit:
     kind: `full` changes all weights, `lora` trains adapters of rank `rank` beside those of the attention layers.
     train_text: the text encoder learns too, as it must where it starts from random weights.
     drop_prompt: share of the prompts that are left empty, so that guidance has something to guide away from.
+    noise_emphasis: how much more often a step sees strong noise: time t of T is drawn in proportion to t ** this.
     prior: weight of staying near what the UNet predicted before, without a prompt; no class images are needed.
 
     Source: Ho et al. 2020, "Denoising Diffusion Probabilistic Models", equation 14; prior preservation after
@@ -48,10 +49,11 @@ class DenoiserFit:
         drop_prompt: float = 0.1,
         prior: float = 0.0,
         average: float = 0.0,
+        noise_emphasis: float = 0.0,
         seed: int = 0,
     ) -> None:
         self.pipeline = pipeline.freeze()
-        self.drop_prompt, self.prior, self.seed = drop_prompt, prior, seed
+        self.drop_prompt, self.prior, self.noise_emphasis, self.seed = drop_prompt, prior, noise_emphasis, seed
         self.is_lora = kind == "lora"
         self._noise = import_diffusers("DDPMScheduler").DDPMScheduler.from_config(pipeline.scheduler.config)
         self._before: Any = None
@@ -79,7 +81,7 @@ class DenoiserFit:
         device = self.pipeline.device
         latents = latents.to(device).contiguous(memory_format=torch.channels_last)
         noise = torch.randn(latents.shape, generator=chances).to(latents)
-        times = torch.randint(self._noise.config.num_train_timesteps, (len(latents),), generator=chances).to(device)
+        times = self._draw_times(len(latents), chances).to(device)
         is_dropped = torch.rand(len(prompts), generator=chances) < self.drop_prompt
         told = self.pipeline.embed(
             [NO_PROMPT if drop else prompt for prompt, drop in zip(prompts, is_dropped.tolist(), strict=True)]
@@ -100,6 +102,13 @@ class DenoiserFit:
             self.pipeline.unet.fuse_lora()
             self.pipeline.unet.unload_lora()
         return self.pipeline.freeze()
+
+    def _draw_times(self, count: int, chances: torch.Generator) -> Tensor:
+        total = self._noise.config.num_train_timesteps
+        if not self.noise_emphasis:
+            return torch.randint(total, (count,), generator=chances)
+        share = torch.rand(count, generator=chances, dtype=torch.float64) ** (1 / (1 + self.noise_emphasis))
+        return (share * total).long()
 
     def _prior_loss(self, noisy: Tensor, times: Tensor) -> Tensor:
         with torch.no_grad():
