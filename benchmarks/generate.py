@@ -64,10 +64,10 @@ class PublishedProcedure:
         return 2 * len(sampler.times)
 
 
-def build_random_sd(precision: str, device: torch.device) -> Pipeline:
+def build_random_sd(weights: str, precision: str, device: torch.device) -> Pipeline:
     """The sizes of Stable Diffusion 1.5, random weights; the tokenizer is the small pipeline's."""
     diffusers, transformers = import_diffusers(), import_transformers("CLIPTextModel", "CLIPTextConfig")
-    small = load_pipeline()
+    small = load_pipeline(weights)
     text = transformers.CLIPTextConfig(
         vocab_size=49408, hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12
     )
@@ -114,6 +114,7 @@ def run(name: str, editor: Any, cases: Sequence[Case], batch: int, fidelity: boo
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("fidelity"), help="folder of ToyPEDES, drawn when absent")
+    parser.add_argument("--weights", default="runs/fit-toy/pipeline", help="folder, as `tbps fit fit/toy` makes it")
     parser.add_argument("--edits", type=int, default=32)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--device", default="cpu")
@@ -126,8 +127,10 @@ def main() -> None:
 
     def build(settings: DiffusionSettings, lexicon: Lexicon) -> DiffusionEditor:
         if arguments.random_sd:
-            return DiffusionEditor(build_random_sd(arguments.precision, device), lexicon, settings, 512, 256)
-        return DiffusionEditor(load_pipeline(None, device, arguments.precision), lexicon, settings)
+            return DiffusionEditor(
+                build_random_sd(arguments.weights, arguments.precision, device), lexicon, settings, 512, 256
+            )
+        return DiffusionEditor(load_pipeline(arguments.weights, device, arguments.precision), lexicon, settings)
 
     print("| | edits a minute | UNet | target | dE | PSNR |\n| --- | --- | --- | --- | --- | --- |")
     fidelity = not arguments.random_sd

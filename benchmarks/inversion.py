@@ -2,7 +2,7 @@
 
     python benchmarks/inversion.py --data fidelity --edits 64
 
-The pipeline is the small one that comes with tbps, the people are those of the val split of `toy-small`, whom it has
+The pipeline is the small one of `tbps fit fit/toy`, the people are those of the val split of `toy-small`, whom it has
 never seen, and the measures are those of benchmarks/fidelity.py. One setting is changed at a time from the defaults of
 `DiffusionSettings`, beside the presets, LEDITS++ and recolouring. `UNet` counts evaluations an edit, of any batch row;
 one with a gradient counts as three.
@@ -49,6 +49,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "null-text, ddim": dict(negative="null-text", inversion="ddim"),
     "attention control": CONTROL,
     "attention control, guidance 5": dict(**CONTROL, guidance=5.0),
+    "mask by difference": dict(mask="difference"),
+    "mask by difference, threshold 0.5": dict(mask="difference", blend_threshold=0.5),
     "no blend": dict(blend=False),
     "attention control, no blend": dict(**CONTROL, blend=False),
     "8 steps": dict(steps=8),
@@ -75,7 +77,7 @@ def build(name: str, pipeline: Pipeline, lexicon: Lexicon) -> PairGenerator:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of ToyPEDES, drawn when absent")
-    parser.add_argument("--weights", help="another pipeline than the one that comes with tbps")
+    parser.add_argument("--weights", default="runs/fit-toy/pipeline", help="folder, as `tbps fit fit/toy` makes it")
     parser.add_argument("--edits", type=int, default=64)
     parser.add_argument("--kinds", nargs="+", default=list(KINDS))
     parser.add_argument("--variants", nargs="+", help="rows of the table; all without it")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from hypothesis import settings
 
 from tbps_cli.cli.main import tbps
 from tbps_cli.recipe import Recipe, load_recipe, shipped_recipes
@@ -15,6 +16,9 @@ from tbps_cli.stages.embed import embed_dataset
 from tbps_cli.stages.train import train
 
 pytest_plugins = ["tiny_clips"]
+
+settings.register_profile("untimed", deadline=None)  # how long a test takes says how busy the machine is
+settings.load_profile("untimed")
 
 # A model that learns a little in seconds: what tests train unless they say otherwise.
 TINY = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -73,7 +74,10 @@ def command(
         else:
             show.print_plan(planned)
             click.echo(f"\nRead or change {plan}\n\nNext:")
-            click.echo(f"  tbps generate --dataset {dataset} --from-plan {plan} --recipe {recipe}")
+            words = ["tbps", "generate", "--dataset", dataset, "--from-plan", str(plan), "--recipe", recipe]
+            words += [word for override in overrides for word in ("--set", override)]
+            words += ["--root", str(root)] if root is not None else []
+            click.echo(f"  {shlex.join(words)}")
         return
     folder = out or Path("generated") / Path(dataset).stem
     try:
@@ -94,11 +98,17 @@ def command(
         raise
     if result.rank:
         return
-    if as_json:
-        show.print_json(result.as_dict())
-        return
     if result.was_finished:
         progress.note(f"{folder}: was finished before; nothing was made. --overwrite makes it anew.")
-    show.print_generation(result)
-    click.echo(f"\nLook at {result.page}\n\nNext:")
-    click.echo(f"  tbps train … --set proximity.pairs={result.out}")
+    if as_json:
+        show.print_json(result.as_dict())
+    else:
+        show.print_generation(result)
+        click.echo(f"\nLook at {result.page}")
+    if not result.kept:
+        raise click.ClickException(
+            "nothing was kept. The page shows what was drawn, and why it was dropped; change the editor or the limits "
+            "of the judge with --set, and begin anew with --overwrite."
+        )
+    if not as_json:
+        click.echo(f"\nNext:\n  tbps train … --set {shlex.quote(f'proximity.pairs={result.out}')}")

@@ -6,6 +6,7 @@ fits its positions to the image size. Knows nothing of the seam or of files.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from math import isqrt
 from typing import Any
@@ -21,7 +22,7 @@ from tbps_cli.libraries import import_open_clip
 Grid = tuple[int, int]  # rows and columns of patches
 
 
-class ImageTower(nn.Module):
+class ImageTower(nn.Module, ABC):
     """What the families share: positions of a grid, and the order of their parameters."""
 
     can_mix = True  # whether hidden is a row of tokens between any two blocks
@@ -38,12 +39,13 @@ class ImageTower(nn.Module):
             fitted = nn.Parameter(self.fit_positions(parameter.detach()), requires_grad=parameter.requires_grad)
             setattr(net.get_submodule(owner), name, fitted)
 
+    @abstractmethod
     def embed(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> what the first block reads."""
-        raise NotImplementedError
 
+    @abstractmethod
     def blocks(self) -> Sequence[nn.Module]:
-        raise NotImplementedError
+        """From the first to the last."""
 
     def arguments(self) -> dict[str, Tensor]:
         """What every block is told besides hidden."""
@@ -53,9 +55,9 @@ class ImageTower(nn.Module):
         """What the last block made -> hidden (B, N, W)."""
         return features
 
+    @abstractmethod
     def pool(self, hidden: Tensor) -> Encoded:
         """hidden (B, N, W) behind the last block -> the embedding, and the tokens that it was made of."""
-        raise NotImplementedError
 
     def fit_positions(self, positions: Tensor) -> Tensor:
         """(P + n, W) or (1, P + n, W) of the native or any square grid -> of this grid; others stay as they are."""

@@ -13,7 +13,7 @@ Precision = Literal["float32", "bf16", "fp16"]
 Steps = Annotated[int, Field(ge=1, le=1000)]
 Wording = Literal["kinds", "garments", "caption"]
 
-WEIGHTS = "a pipeline in the shape of Stable Diffusion: a hub name or a folder; absent: the small one for ToyPEDES"
+WEIGHTS = "a pipeline in the shape of Stable Diffusion: a hub name or a folder"
 WORKING = "pixels that the pipeline draws at; absent: what it was made for"
 BATCH = "edits that are drawn at once"
 PROMPT = "kinds of garments with their colours, garments with theirs, or the caption; absent: what it was taught"
@@ -47,7 +47,7 @@ class DiffusionSection(Section):
     """Fields of `proximity.diffusion.editor.DiffusionSettings`, the pipeline, and how it is run."""
 
     kind: Literal["diffusion"]
-    weights: Source | None = Field(None, description=WEIGHTS)
+    weights: Source = Field(description=WEIGHTS)
     precision: Precision = "float32"
     height: Size | None = Field(None, description=WORKING)
     width: Size | None = Field(None, description=WORKING)
@@ -64,7 +64,11 @@ class DiffusionSection(Section):
     self_replace: Share = Field(0.0, description="share of the steps in which the source's self-attention is kept")
     reweight: Positive = Field(1.0, description="what the attention of the new colour is multiplied with")
     blend: bool = Field(True, description="take all but the garment from the source")
-    blend_threshold: Share = Field(0.3, description="attention from which on a place is the garment's, of its maximum")
+    mask: Literal["attention", "difference"] = Field(
+        "attention",
+        description="what tells where the garment is: attention of its phrase, or what its new colour changes",
+    )
+    blend_threshold: Share = Field(0.3, description="share of a map's maximum from which on a place is the garment's")
     blend_start: Share = Field(0.2, description="share of the steps after which blending begins")
     prompt: Wording | None = Field(None, description=PROMPT)
 
@@ -73,7 +77,7 @@ class LeditsSection(Section):
     """Fields of `proximity.diffusion.ledits.LeditsSettings`, the pipeline, and how it is run."""
 
     kind: Literal["ledits"]
-    weights: Source | None = Field(None, description=WEIGHTS)
+    weights: Source = Field(description=WEIGHTS)
     precision: Precision = "float32"
     height: Size | None = Field(None, description=WORKING)
     width: Size | None = Field(None, description=WORKING)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import shutil
@@ -88,7 +89,7 @@ def fit(
     if overwrite:
         shutil.rmtree(out / PIPELINE, ignore_errors=True)
     restore_checkpoint(run.last)
-    work = _Fitting(recipe, run, canvas, records, progress)
+    work = _Fitting(recipe, run, canvas, records, _digest(records, prompts), progress)
     if recipe.autoencoder is not None:
         work.fit_autoencoder(pipeline)
     loss = work.fit_denoiser(pipeline, prompts)
@@ -101,9 +102,16 @@ class _Fitting:
     """The two parts of a fitting, and how far it is: `last/` holds the part, its step, and all it needs."""
 
     def __init__(
-        self, recipe: FitRecipe, run: Run, canvas: Canvas, records: Sequence[PersonRecord], progress: Progress
+        self,
+        recipe: FitRecipe,
+        run: Run,
+        canvas: Canvas,
+        records: Sequence[PersonRecord],
+        digest: str,
+        progress: Progress,
     ) -> None:
-        self.recipe, self.run, self.canvas, self.records, self.progress = recipe, run, canvas, records, progress
+        self.recipe, self.run, self.canvas, self.progress = recipe, run, canvas, progress
+        self.records, self.digest = records, digest
 
     def fit_autoencoder(self, pipeline: Pipeline) -> None:
         """Teach the autoencoder, or take up a finished one."""
@@ -146,6 +154,11 @@ class _Fitting:
         if not self.run.last.exists():
             return "", 0
         position = open_checkpoint(self.run.last).read_json(POSITION)
+        if position["data"] != self.digest:
+            raise TrainingError(
+                f"{self.run.last}: was fitted to other images or captions than there are now. Give the same data to "
+                "resume it, or fit anew with --overwrite."
+            )
         return str(position["part"]), int(position["step"])
 
     def _loss(self) -> float:
@@ -192,7 +205,8 @@ class _Fitting:
         if part == "denoiser" and self.recipe.autoencoder is not None:
             scale = torch.tensor(pipeline.vae.config.scaling_factor, dtype=torch.float64)
             tensors["autoencoder"] = {**pipeline.vae.state_dict(), "scaling_factor": scale}
-        save_checkpoint(self.run.last, tensors, {POSITION: json.dumps({"part": part, "step": step, "loss": loss})})
+        position = {"part": part, "step": step, "loss": loss, "data": self.digest}
+        save_checkpoint(self.run.last, tensors, {POSITION: json.dumps(position)})
 
     def _latents(self, pipeline: Pipeline, *, is_fresh: bool) -> NDArray[np.float16]:
         """Latents of all images, encoded once, in a file that is mapped into memory."""
@@ -226,6 +240,14 @@ def _read_records(recipe: FitRecipe, root: Path | None, progress: Progress) -> l
 def _write_prompts(recipe: FitRecipe, records: Sequence[PersonRecord]) -> list[str]:
     lexicon = read_lexicon()
     return [describe_image(record.captions, recipe.pipeline.prompt, lexicon) for record in records]
+
+
+def _digest(records: Sequence[PersonRecord], prompts: Sequence[str]) -> str:
+    """What a fitting can only be taken up with."""
+    digest = hashlib.sha256()
+    for record, prompt in zip(records, prompts, strict=True):
+        digest.update(json.dumps([record.name, prompt]).encode())
+    return digest.hexdigest()
 
 
 def _encode_all(path: Path, batches: Iterator[NDArray[np.float16]], count: int, progress: Progress) -> None:

@@ -264,6 +264,7 @@ def _prepare(
         "recipe": dump_recipe(recipe),
         "data set": _digest(reading.annotations.read_bytes()),
         "plan": _digest(json.dumps([asdict(edit) for edit in plan.edits]).encode()),
+        "lexicon": _digest(lexicon.describe().encode()),
         "editor": editor.fingerprint,
         "checkpoint": encoder.checkpoint.fingerprint if encoder is not None else "",
         "version of tbps": __version__,

@@ -57,6 +57,7 @@ class GenerationFolder:
         known = folder / IDENTITY
         opened = cls(folder)
         try:
+            opened._refuse_links()
             is_cleared = overwrite and known.exists()
             if is_cleared:
                 opened._clear()
@@ -67,9 +68,6 @@ class GenerationFolder:
             folder.mkdir(parents=True, exist_ok=True)
             if not known.exists():
                 write_whole(json.dumps(dict(identity), indent=2).encode() + b"\n", known, overwrite=False)
-            for name in (IMAGES, PARTS):
-                if (folder / name).is_symlink():
-                    raise OutputError(f"{folder / name}: a link to another place, where nothing is written. Remove it.")
             if opened.is_finished:
                 opened._remove_parts()
             else:
@@ -186,6 +184,12 @@ class GenerationFolder:
     def _remove_parts(self) -> None:
         if self.parts.exists():
             shutil.rmtree(self.parts)
+
+    def _refuse_links(self) -> None:
+        """Nothing is written or removed elsewhere."""
+        for place in (self.folder / IMAGES, self.parts, *self.folder.glob(f"{IMAGES}/*")):
+            if place.is_symlink():
+                raise OutputError(f"{place}: a link to another place, where nothing is written. Remove it.")
 
     def _clear(self) -> None:
         """Remove what a generation wrote, and nothing that somebody else put there."""

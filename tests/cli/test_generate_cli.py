@@ -52,6 +52,20 @@ def test_json_is_all_that_is_printed(people: Path) -> None:
     assert planned == {"plan": "p.jsonl", "edits": 6, "images": 6, "skipped": {}}
 
 
+@pytest.mark.parametrize("shown", [(), ("--json",)])
+def test_where_nothing_is_kept_that_is_no_success(people: Path, shown: tuple[str, ...]) -> None:
+    result = run_tbps("generate", "--dataset", people, *LENIENT, "--set", "judge.outside=1000", *shown)
+    assert result.exit_code == 1
+    assert "nothing was kept" in result.stderr
+    assert "Next:" not in result.stdout
+    assert "0" in result.stdout
+
+
+def test_what_a_plan_was_made_with_is_in_the_command_that_carries_it_out(people: Path) -> None:
+    result = run_tbps("generate", "--dataset", people, "--plan", "my plan.jsonl", "--set", "plan.colours=rare")
+    assert "--from-plan 'my plan.jsonl' --recipe generate/recolour --set plan.colours=rare" in result.stdout
+
+
 def test_a_plan_is_written_and_the_command_that_carries_it_out_is_named(people: Path) -> None:
     result = run_tbps("generate", "--dataset", people, "--plan", "plan.jsonl")
     assert result.exit_code == 0, result.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -192,6 +193,16 @@ def test_adapters_on_a_pipeline_of_a_folder_go_on_too(
 def test_another_recipe_does_not_go_on_with_a_run(root: Path, undisturbed: Path) -> None:
     with pytest.raises(TrainingError, match=r"another recipe .*--out"):
         fit(tiny_fit_recipe("denoiser.lr=1e-4"), undisturbed, root=root, device="cpu", resume=True)
+
+
+def test_other_data_does_not_go_on_with_a_run(
+    root: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(undisturbed, run)
+    monkeypatch.setattr(fitting, "describe_image", lambda captions, wording, lexicon: "red upper")
+    with pytest.raises(TrainingError, match="other images or captions than there are now"):
+        fit(tiny_fit_recipe(), run, root=root, device="cpu", resume=True)
 
 
 def test_a_run_is_not_written_over_unless_that_is_said(root: Path, undisturbed: Path) -> None:

@@ -189,6 +189,21 @@ def test_nothing_is_written_through_a_link(people: Path, painter: Painter, tmp_p
     assert not any((tmp_path / "elsewhere").iterdir())
 
 
+@pytest.mark.parametrize("place", ["images", "images/00", "parts"])
+def test_nothing_is_removed_through_a_link(place: str, people: Path, painter: Painter, tmp_path: Path) -> None:
+    generate(small_recipe(), str(people), tmp_path / "out", device="cpu")
+    victim = tmp_path / "elsewhere" / "00" / "123.jpg"
+    victim.parent.mkdir(parents=True)
+    victim.write_bytes(b"mine")
+    linked = tmp_path / "out" / place
+    if linked.exists():
+        linked.rename(tmp_path / "aside")
+    linked.symlink_to(victim.parent if place == "images/00" else victim.parents[1])
+    with pytest.raises(OutputError, match="a link to another place"):
+        generate(small_recipe(), str(people), tmp_path / "out", device="cpu", overwrite=True)
+    assert victim.read_bytes() == b"mine"
+
+
 def test_an_unreadable_image_is_a_reason_and_not_the_end(people: Path, painter: Painter, tmp_path: Path) -> None:
     (people.parent / "train/0_0.jpg").write_bytes(b"no image")
     (people.parent / "train/1_1.jpg").unlink()
@@ -207,7 +222,7 @@ def test_out_of_gpu_memory_halves_the_batch_and_changes_nothing(
     for name, painter in (("roomy", roomy), ("narrow", narrow)):
         monkeypatch.setattr(stage, "build_editor", lambda section, lexicon, device, painter=painter: painter)
         notes = Notes()
-        recipe = small_recipe("chunk=10", "editor={kind: diffusion, batch: 8}")
+        recipe = small_recipe("chunk=10", "editor={kind: diffusion, weights: nowhere, batch: 8}")
         generate(recipe, str(people), tmp_path / name, device="cpu", progress=notes)
     assert roomy.calls == [8, 2]
     assert narrow.calls == [8, 4, 2, 2, 2, 2, 2]

@@ -28,7 +28,9 @@ class Canvas:
         Raises RecipeError for a size that the pipeline cannot halve as often as it must.
         """
         sample = pipeline.unet.config.sample_size
-        rows, columns = (sample, sample // 2) if isinstance(sample, int) else sample
+        if sample is None and (height is None or width is None):
+            raise RecipeError("the pipeline does not say what size it was made for: set height and width.")
+        rows, columns = (sample, sample // 2) if isinstance(sample, int) else sample or (0, 0)
         canvas = cls(height or rows * pipeline.halvings, width or columns * pipeline.halvings)
         for side in ("height", "width"):
             pixels = getattr(canvas, side)

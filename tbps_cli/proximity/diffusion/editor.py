@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from tbps_cli.errors import RecipeError
 from tbps_cli.proximity.diffusion.attention import AttentionControl, AttentionMaps, attending
 from tbps_cli.proximity.diffusion.canvas import Canvas
 from tbps_cli.proximity.diffusion.compose import compose
@@ -39,20 +40,21 @@ from tbps_cli.proximity.diffusion.inversion import (
     same_negatives,
     step_negatives,
 )
-from tbps_cli.proximity.diffusion.mask import Blend, edit_mask
+from tbps_cli.proximity.diffusion.mask import Blend, DifferenceMap, edit_mask
 from tbps_cli.proximity.diffusion.pipeline import Pipeline, Prompts
 from tbps_cli.proximity.diffusion.prompts import Wording, WordRows, align_words, write_prompts
 from tbps_cli.proximity.generator import EditedImage, Refusal
 from tbps_cli.proximity.lexicon import Lexicon
 from tbps_cli.proximity.plan import PlannedEdit
 
-MAP_CELLS = 256  # of layers whose attention tells where a phrase is: 16 x 16
+MAP_CELLS = 256  # of layers whose attention tells where a phrase is: 16 x 16, or a quarter of the latents' sides
+NO_NUMBERS = "no-numbers"  # a refusal: half precision was not enough for what was drawn
 SELF_CELLS = 1024  # of layers whose self-attention is kept: 32 x 32
 
 
 @dataclass(frozen=True)
 class DiffusionSettings:
-    """How an edit is drawn. The defaults are what the fidelity table says, see docs/generation.md.
+    """How an edit is drawn. The defaults are from small trials; `benchmarks/inversion.py` compares them with others.
 
     inversion, iterations: `ddim`, or `fixed-point` with so many evaluations a step beyond the first.
     negative: what guidance leads away from: nothing (`empty`), the source's prompt (`negative-prompt`), or vectors
@@ -60,6 +62,8 @@ class DiffusionSettings:
     guidance: 1 draws what the target's prompt says, more exaggerates it.
     cross_replace, self_replace: the share of the steps in which the source's attention is kept.
     reweight: what the new colour's attention is multiplied with.
+    mask: where the garment is told by the `attention` of its phrase, or by the `difference` that the new colour makes
+    along the inversion, for one evaluation a step more.
     blend_threshold, blend_start: the share of a map's maximum from which on a place is the garment's, and of the steps
     after which the rest is taken from the source; without `blend` it never is.
     prompt: the wording of the prompts, see `describe_image`; None: what the pipeline was taught, or else `garments`.
@@ -75,6 +79,7 @@ class DiffusionSettings:
     self_replace: float = 0.0
     reweight: float = 1.0
     blend: bool = True
+    mask: Literal["attention", "difference"] = "attention"
     blend_threshold: float = 0.3
     blend_start: float = 0.2
     prompt: Wording | None = None
@@ -117,11 +122,13 @@ class DiffusionEditor:
         masks = latent_mask.cpu().numpy()
         return [
             compose(source, difference, self._mask(mask, difference), self.canvas, evaluations)
+            if np.isfinite(difference).all()
+            else Refusal(NO_NUMBERS)
             for source, difference, mask in zip(sources, change, masks, strict=True)
         ]
 
     def _mask(self, mask: NDArray[np.float32], change: NDArray[np.float32]) -> NDArray[np.float32]:
-        return edit_mask(mask, change) if self.settings.blend else np.ones_like(mask)
+        return edit_mask(mask if self.settings.blend else np.ones_like(mask), change)
 
     @torch.no_grad()
     def _draw(self, images: Tensor, words: WordRows) -> tuple[Tensor, Tensor, Tensor, int]:
@@ -130,13 +137,27 @@ class DiffusionEditor:
         source, target = pipeline.embed(words.source), pipeline.embed(words.target)
         latents = pipeline.to_latents(images)
         size = (latents.shape[2], latents.shape[3])
-        old_maps = AttentionMaps(words.source_phrase, size, MAP_CELLS)
+        old_maps, new_maps = (
+            AttentionMaps(phrase, size, max(MAP_CELLS, size[0] * size[1] // 16))
+            for phrase in (words.source_phrase, words.target_phrase)
+        )
+        difference = DifferenceMap()
+
+        def compare(noisy: Tensor, time: Tensor, prediction: Tensor) -> None:
+            difference.add(prediction, pipeline.predict(noisy, time, target))
+
+        is_compared = settings.blend and settings.mask == "difference"
         iterations = settings.iterations if settings.inversion == "fixed-point" else 0
-        pivots = invert(self.sampler, latents, source, iterations, old_maps)
+        pivots = invert(self.sampler, latents, source, iterations, old_maps, compare if is_compared else None)
+        if settings.blend and not is_compared and old_maps.read() is None:
+            raise RecipeError(
+                "editor.mask attention: this pipeline's UNet attends to words nowhere coarsely enough to tell where "
+                "the garment is. Use mask: difference."
+            )
         negatives, evaluations = self._negatives(pivots, source)
+        evaluations += len(pivots.times) if is_compared else 0
         control = AttentionControl(words, settings.cross_replace, settings.self_replace, settings.reweight, SELF_CELLS)
-        new_maps = AttentionMaps(words.target_phrase, size, MAP_CELLS)
-        blend = Blend(old_maps, new_maps, settings.blend_threshold)
+        blend = Blend((difference,) if is_compared else (old_maps, new_maps), settings.blend_threshold)
         drawn, count = pivots.latents[0], len(pivots.times)
         for number, time in enumerate(pivots.times):
             control.progress = number / count
@@ -156,7 +177,7 @@ class DiffusionEditor:
                 inside = blend.mask(size).to(drawn)[:, None]
                 kept = pivots.latents[number + 1]
                 drawn = kept + inside * (drawn - kept)
-        mask = blend.mask((images.shape[2], images.shape[3]))
+        mask = blend.mask((images.shape[2], images.shape[3])).expand(len(images), -1, -1)
         return pipeline.to_images(drawn), pipeline.to_images(latents), mask, pivots.evaluations + evaluations
 
     def _negatives(self, pivots: Pivots, source: Prompts) -> tuple[Negatives, int]:

@@ -21,7 +21,11 @@ from tbps_cli.proximity.diffusion.attention import AttentionMaps, attending
 from tbps_cli.proximity.diffusion.pipeline import Pipeline, Prompts
 
 NULL_TEXT_LR = 1e-2
+NULL_TEXT_SCALE = 4096.0  # of errors, so that their gradients do not vanish in half precision
 NULL_TEXT_TOLERANCE, NULL_TEXT_PATIENCE = 1e-5, 2e-5  # an error at which a step is done, and its rise a step
+
+
+Watch = Callable[[Tensor, Tensor, Tensor], None]  # latents, time, prediction
 
 
 @dataclass(frozen=True)
@@ -74,12 +78,18 @@ class Sampler:
 
 @torch.no_grad()
 def invert(
-    sampler: Sampler, latents: Tensor, prompts: Prompts, iterations: int, maps: AttentionMaps | None = None
+    sampler: Sampler,
+    latents: Tensor,
+    prompts: Prompts,
+    iterations: int,
+    maps: AttentionMaps | None = None,
+    watch: Watch | None = None,
 ) -> Pivots:
     """Latents (B, C, h, w) of images -> the way that leads to them under their prompts.
 
     iterations: evaluations a step beyond the first; 0 is plain DDIM inversion.
-    maps records where the phrase looks, in every step's last evaluation.
+    maps records where the phrase looks, in every step's last evaluation; watch is shown its latents, its time and
+    its prediction.
 
     Source: Mokady et al. 2023, "Null-text Inversion", section 3.2 (pivots by DDIM inversion, guidance 1);
     Pan et al. 2023, "Effective Real Image Editing with Accelerated Iterative Diffusion Inversion", section 3.2
@@ -92,6 +102,8 @@ def invert(
             is_last = iteration == iterations
             with attending(pipeline.unet, maps=maps if is_last else None):
                 prediction = pipeline.predict(after, time, prompts)
+            if is_last and watch is not None:
+                watch(after, time, prediction)
             after = sampler.up(prediction, time, path[-1])
         path.append(after)
     return Pivots(tuple(path[::-1]), sampler.times, len(sampler.times) * (iterations + 1))
@@ -109,7 +121,7 @@ def fit_null_text(
     """
     pipeline, count = sampler.pipeline, len(pivots.times)
     latents, found, evaluations = pivots.latents[0], [], 0
-    hidden = empty.hidden.detach().clone()
+    hidden = empty.hidden.detach().float().clone()  # of half precision, Adam would make no numbers
     for number, time in enumerate(pivots.times):
         with torch.no_grad():
             conditional = pipeline.predict(latents, time, prompts)
@@ -118,22 +130,23 @@ def fit_null_text(
         evaluations += 1
         for _ in range(most):
             with torch.enable_grad():
-                negative = pipeline.predict(latents, time, empty.with_hidden(hidden))
+                negative = pipeline.predict(latents, time, empty.with_hidden(hidden.to(empty.hidden.dtype)))
                 after = sampler.down(negative + guidance * (conditional - negative), time, latents)
                 errors = (after - pivots.latents[number + 1]).float().square().mean(dim=(1, 2, 3))
             evaluations += 1
-            is_going_on = errors.detach() >= NULL_TEXT_TOLERANCE + NULL_TEXT_PATIENCE * number
+            is_going_on = ~(errors.detach() < NULL_TEXT_TOLERANCE + NULL_TEXT_PATIENCE * number)
             if not is_going_on.any():
                 break
             with torch.enable_grad():
-                (hidden.grad,) = torch.autograd.grad(errors[is_going_on].sum(), hidden)
+                (gradient,) = torch.autograd.grad(NULL_TEXT_SCALE * errors[is_going_on].sum(), hidden)
+            hidden.grad = gradient / NULL_TEXT_SCALE
             evaluations += 2
             kept = hidden.detach().clone()
             optimizer.step()
             with torch.no_grad():
                 hidden[~is_going_on] = kept[~is_going_on]
         with torch.no_grad():
-            found.append(empty.with_hidden(hidden.detach().clone()))
+            found.append(empty.with_hidden(hidden.detach().to(empty.hidden.dtype)))
             negative = pipeline.predict(latents, time, found[-1])
             latents = sampler.down(negative + guidance * (conditional - negative), time, latents)
         evaluations += 1

@@ -25,6 +25,7 @@ from tbps_cli.proximity.generator import EditedImage, Refusal
 from tbps_cli.proximity.plan import PlannedEdit
 
 MULTIPLE = 32  # of pixels that the library draws
+LEVEL = 2  # of the UNet: what is halved twice, whose attention its masks are made of
 CHANNELS = 4  # of latents that its masks are made for
 
 
@@ -58,12 +59,18 @@ class LeditsEditor:
                 f"editor.kind ledits: works with latents of {CHANNELS} channels, and this pipeline's have "
                 f"{pipeline.unet.config.in_channels}. Use kind diffusion."
             )
+        kinds = pipeline.unet.config.down_block_types
+        if len(kinds) <= LEVEL or "CrossAttn" not in kinds[LEVEL]:
+            raise RecipeError(
+                "editor.kind ledits: looks at the attention of a quarter of the latents' sides, and this pipeline's "
+                "UNet has none there. Use kind diffusion."
+            )
         if self.canvas.height % MULTIPLE or self.canvas.width % MULTIPLE:
             raise RecipeError(
                 f"editor: LEDITS++ draws multiples of {MULTIPLE} pixels, not {self.canvas.height} x "
                 f"{self.canvas.width}. Set editor.height and editor.width."
             )
-        told = f"{asdict(settings)}{self.canvas}{pipeline.fingerprint()}"
+        told = f"{asdict(settings)}{self._is_taught_kinds}{self.canvas}{pipeline.fingerprint()}"
         self._fingerprint = f"ledits-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
 
     @property

@@ -20,7 +20,6 @@ from tbps_cli.libraries import import_diffusers, import_transformers
 from tbps_cli.proximity.diffusion.pipeline import Pipeline
 from tbps_cli.proximity.diffusion.prompts import Wording
 
-SHIPPED = Path(__file__).parent / "toypedes"  # what `tbps fit` made of ToyPEDES
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 NEEDED = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
 BYTES = 2 * 256  # tokens that every tokenizer of CLIP's kind has: bytes, inside and at the end of a word
@@ -28,21 +27,18 @@ WORDING = "_tbps_prompt"  # in model_index.json; diffusers passes over names tha
 Precision = Literal["float32", "bf16", "fp16"]
 
 
-def load_pipeline(
-    weights: str | None = None, device: torch.device | None = None, precision: Precision = "float32"
-) -> Pipeline:
-    """The pipeline of a folder or of that name on the hub, frozen; None is the small one that comes with tbps.
+def load_pipeline(weights: str, device: torch.device | None = None, precision: Precision = "float32") -> Pipeline:
+    """The pipeline of a folder or of that name on the hub, frozen.
 
     Raises CheckpointError for one that is missing, damaged, or not in the shape of Stable Diffusion.
     """
-    place = str(SHIPPED) if weights is None else weights
-    parts = _read_index(place)
+    parts = _read_index(weights)
     diffusers = import_diffusers()
     transformers = import_transformers("CLIPTextModel", "CLIPTextModelWithProjection", "CLIPTokenizer")
     dtype = PRECISIONS[precision]
 
     def read(kind: Any, part: str, **keywords: Any) -> Any:
-        return _read_part(kind.from_pretrained, place, part, keywords)
+        return _read_part(kind.from_pretrained, weights, part, keywords)
 
     model = {"torch_dtype": dtype, "use_safetensors": True, "output_loading_info": True}
     pipeline = Pipeline(
@@ -56,8 +52,8 @@ def load_pipeline(
     if parts.get("text_encoder_2"):
         pipeline.second_text_encoder = read(transformers.CLIPTextModelWithProjection, "text_encoder_2", **model)
         pipeline.second_tokenizer = read(transformers.CLIPTokenizer, "tokenizer_2")
-    pipeline.wording = _read_wording(parts, place)
-    _check_shape(pipeline, place)
+    pipeline.wording = _read_wording(parts, weights)
+    _check_shape(pipeline, weights)
     for part, module in pipeline.modules.items():
         module.to(device or torch.device("cpu"))
         if part in ("vae", "unet"):

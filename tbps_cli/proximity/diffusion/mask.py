@@ -1,6 +1,9 @@
-"""Where the garment is: from the attention of its phrase to a mask of pixels."""
+"""Where the garment is: from the attention of its phrase, or from what its new colour changes, to a mask of pixels."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -9,35 +12,64 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
-from tbps_cli.proximity.diffusion.attention import AttentionMaps
-
 CHANGE = 0.06  # of 1, from which on a pixel's change is the edit's and not the drawing's unrest
 
 
-class Blend:
-    """The union of where the old phrase looks in the source and the new one in the target.
+HIGHEST = 0.98  # quantile of a difference that counts as its maximum: single cells stand out
 
-    Source: Hertz et al. 2022, section 4 "local editing", and the released code: maps are widened by 3 x 3 and cut
-    at a share of their maximum.
+
+class Map(Protocol):
+    """Where something is, as far as it is known by now: attention of a phrase, or a difference."""
+
+    def read(self) -> Tensor | None:
+        """(B, h, w) of 0 to 1 each, or None while nothing is known."""
+
+
+class DifferenceMap:
+    """Where two prompts lead apart: what is predicted under the one and under the other, for the same latents.
+
+    Source: Couairon et al. 2023, "DiffEdit", section 3.2. Differs: along the inversion of the source, whose
+    predictions are there already, and not for sampled noise.
     """
 
-    def __init__(self, old: AttentionMaps, new: AttentionMaps, threshold: float) -> None:
-        self.old, self.new, self.threshold = old, new, threshold
+    def __init__(self) -> None:
+        self._sum: Tensor | None = None
+
+    def add(self, one: Tensor, other: Tensor) -> None:
+        """Predictions (B, C, h, w) of one step."""
+        difference = (one - other).float().abs().mean(dim=1)
+        self._sum = difference if self._sum is None else self._sum + difference
+
+    def read(self) -> Tensor | None:
+        """(B, h, w) of 0 to 1."""
+        if self._sum is None:
+            return None
+        highest = self._sum.flatten(1).quantile(HIGHEST, dim=1)[:, None, None].clamp_min(1e-9)
+        return (self._sum / highest).clamp_max(1)
+
+
+class Blend:
+    """The union of some maps, each widened by 3 x 3 and cut at a share of its maximum.
+
+    Source: Hertz et al. 2022, section 4 "local editing", and the released code, for the attention of the old phrase in
+    the source and of the new one in the target.
+    """
+
+    def __init__(self, maps: Sequence[Map], threshold: float) -> None:
+        self.maps, self.threshold = maps, threshold
 
     def mask(self, size: tuple[int, int]) -> Tensor:
-        """(B, h, w) of 0 or 1, of any size."""
+        """(B, h, w) of 0 or 1, of any size; (1, h, w) of ones while nothing is known."""
         inside: Tensor | None = None
-        for maps in (self.old, self.new):
-            found = maps.read()
+        for known in self.maps:
+            found = known.read()
             if found is None:
                 continue
             wide = functional.max_pool2d(found[:, None], 3, stride=1, padding=1)
             wide = functional.interpolate(wide, size, mode="bilinear", align_corners=False)[:, 0]
             part = wide > self.threshold * wide.amax(dim=(1, 2), keepdim=True)
             inside = part if inside is None else inside | part
-        if inside is None:
-            return torch.ones(len(self.old.phrase), *size)
-        return inside.float()
+        return torch.ones(1, *size) if inside is None else inside.float()
 
 
 def edit_mask(mask: NDArray[np.float32], change: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -114,9 +114,10 @@ class Pipeline:
         return prediction
 
     def fingerprint(self) -> str:
-        """sha256 of all weights and of the schedule."""
+        """sha256 of all weights, the schedule and the vocabulary."""
         digest = hashlib.sha256(self.scheduler.config.prediction_type.encode())
         digest.update(self.scheduler.alphas_cumprod.numpy().tobytes())
+        digest.update(f"{self.vae.config.scaling_factor}{sorted(self.tokenizer.get_vocab().items())}".encode())
         for part, module in self.modules.items():
             for name, tensor in sorted(module.state_dict().items()):
                 digest.update(f"{part}/{name}".encode())

@@ -83,6 +83,11 @@ class Lexicon:
         """The phrases of some kinds, in the order of the files."""
         return [phrase for phrase, term in self.terms.items() if term.kind in kinds]
 
+    def describe(self) -> str:
+        """All that it knows of kinds and colours, as text that is equal where the lexicons are."""
+        kinds = sorted((phrase, term.kind or "") for phrase, term in self.terms.items())
+        return f"{kinds}{sorted(self.hues.items())}{sorted(self.prototypes.items())}"
+
     def kind_of(self, phrase: str) -> str | None:
         """The kind of a phrase, None where it has none or is unknown."""
         term = self.terms.get(spell(phrase))

@@ -12,13 +12,14 @@ import torch
 from PIL import Image
 from tiny_pipelines import build_tiny_pipeline, with_schedule
 
+from tbps_cli.errors import RecipeError
 from tbps_cli.proximity.diffusion.editor import DiffusionEditor, DiffusionSettings
 from tbps_cli.proximity.diffusion.inversion import invert
 from tbps_cli.proximity.diffusion.loading import load_pipeline, save_pipeline
 from tbps_cli.proximity.diffusion.pipeline import Pipeline
 from tbps_cli.proximity.diffusion.prompts import align_words, write_prompts
 from tbps_cli.proximity.edits import edit_caption, find_garments
-from tbps_cli.proximity.generator import EditedImage
+from tbps_cli.proximity.generator import EditedImage, Refusal
 from tbps_cli.proximity.lexicon import read_lexicon
 from tbps_cli.proximity.plan import PlannedEdit
 
@@ -28,6 +29,7 @@ PAPER = replace(
     QUICK, inversion="ddim", negative="null-text", null_text_steps=2, guidance=7.5, cross_replace=0.8,
     self_replace=0.4, reweight=6.0,
 )  # fmt: skip
+DIFFERENCE = replace(QUICK, mask="difference")
 
 
 def plan_edit(number: int, colour: str = "green") -> PlannedEdit:
@@ -57,7 +59,7 @@ def pixels_of(result: EditedImage) -> np.ndarray[Any, Any]:
     return np.asarray(result.image, dtype=int)
 
 
-@pytest.mark.parametrize("settings", [QUICK, PAPER], ids=["quick", "paper"])
+@pytest.mark.parametrize("settings", [QUICK, PAPER, DIFFERENCE], ids=["quick", "paper", "difference"])
 @pytest.mark.parametrize("shape", ["sd1", "sd2", "xl"])
 def test_pixels_outside_of_the_mask_are_those_of_the_source(shape: str, settings: DiffusionSettings) -> None:
     for number, result in enumerate(edit(build_tiny_pipeline(shape), settings, [0, 1])):
@@ -75,7 +77,7 @@ def test_a_pixel_with_an_empty_mask_is_there_to_be_checked() -> None:
     assert 0 < (result.mask == 0).mean() < 1
 
 
-@pytest.mark.parametrize("settings", [QUICK, PAPER], ids=["quick", "paper"])
+@pytest.mark.parametrize("settings", [QUICK, PAPER, DIFFERENCE], ids=["quick", "paper", "difference"])
 def test_an_edit_does_not_depend_on_its_batch_or_its_place_in_it(settings: DiffusionSettings) -> None:
     pipeline = build_tiny_pipeline()
     together = edit(pipeline, settings, [0, 1, 2])
@@ -107,7 +109,11 @@ def test_half_precision_draws_nearly_the_same() -> None:
 @pytest.mark.parametrize("inversion", ["ddim", "fixed-point"])
 @pytest.mark.parametrize(
     "others",
-    [{"guidance": 1.0}, {"guidance": 3.0}, {"guidance": 3.0, "cross_replace": 0.5, "self_replace": 1.0}],
+    [
+        {"guidance": 1.0},
+        {"guidance": 3.0, "mask": "difference"},
+        {"guidance": 3.0, "cross_replace": 0.5, "self_replace": 1.0},
+    ],
     ids=["unguided", "guided", "steered"],
 )
 def test_evaluations_are_the_rows_that_the_unet_was_given(negative: Any, inversion: Any, others: Any) -> None:
@@ -156,3 +162,40 @@ def test_the_fingerprint_tells_settings_size_and_weights_apart(tmp_path: Path) -
     assert len({first, *(editor.fingerprint for editor in others)}) == 5
     save_pipeline(pipeline, tmp_path)
     assert DiffusionEditor(load_pipeline(str(tmp_path)), LEXICON, QUICK).fingerprint == first
+
+
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
+def test_the_papers_settings_draw_numbers_in_half_precision(precision: torch.dtype) -> None:
+    pipeline = build_tiny_pipeline()
+    for part, module in pipeline.modules.items():
+        module.to(torch.float32 if part == "vae" else precision)
+    source = np.asarray(paint(0), dtype=int)
+    (result,) = edit(pipeline, PAPER, [0])
+    assert result.evaluations > 3 * PAPER.steps
+    assert np.abs(pixels_of(result) - source)[result.mask > 0.5].mean() > 0
+
+
+def test_what_is_no_number_is_refused() -> None:
+    pipeline = build_tiny_pipeline()
+    pipeline.unet.conv_out.bias.fill_(float("nan"))
+    assert DiffusionEditor(pipeline, LEXICON, QUICK).generate([paint(0)], [plan_edit(0)]) == [Refusal("no-numbers")]
+
+
+def test_without_blending_the_mask_is_where_something_changed() -> None:
+    (result,) = edit(build_tiny_pipeline(), replace(QUICK, blend=False), [0])
+    changed = (pixels_of(result) != np.asarray(paint(0), dtype=int)).any(axis=-1)
+    assert not changed[result.mask == 0].any()
+
+
+def test_a_pipeline_that_says_no_size_must_be_told_one() -> None:
+    pipeline = build_tiny_pipeline(sample_size=None)
+    with pytest.raises(RecipeError, match="set height and width"):
+        DiffusionEditor(pipeline, LEXICON, QUICK, height=32)
+    assert DiffusionEditor(pipeline, LEXICON, QUICK, 32, 16).canvas.width == 16
+
+
+def test_a_mask_of_attention_that_nobody_has_is_said_and_not_taken_for_everything() -> None:
+    pipeline = build_tiny_pipeline(sample_size=(64, 64), blocks=1)
+    with pytest.raises(RecipeError, match="Use mask: difference"):
+        edit(pipeline, replace(QUICK, steps=1), [0])
+    assert len(edit(pipeline, replace(DIFFERENCE, steps=1), [0])) == 1

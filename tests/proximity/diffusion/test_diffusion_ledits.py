@@ -85,7 +85,7 @@ def test_the_fingerprint_knows_settings_and_weights() -> None:
     assert len({same.fingerprint, other.fingerprint, different.fingerprint}) == 3
 
 
-@pytest.mark.parametrize(("shape", "size"), [("xl", (16, 16)), ("sd1", (16, 8))])
-def test_what_the_library_cannot_do_is_said(shape: str, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize(("shape", "size", "blocks"), [("xl", (16, 16), 3), ("sd1", (16, 8), 3), ("sd1", (32, 16), 2)])
+def test_what_the_library_cannot_do_is_said(shape: str, size: tuple[int, int], blocks: int) -> None:
     with pytest.raises(RecipeError, match="editor"):
-        LeditsEditor(build_tiny_pipeline(shape, sample_size=size, blocks=3), SETTINGS)  # type: ignore[arg-type]
+        LeditsEditor(build_tiny_pipeline(shape, sample_size=size, blocks=blocks), SETTINGS)  # type: ignore[arg-type]
