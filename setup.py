@@ -8,6 +8,9 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "tbps_cli/__init__.py").read_text("utf-8")).group(1)
 
+# Milvus inside of a process: there is none for Windows.
+LITE = "milvus-lite>=2.4; sys_platform != 'win32'"
+
 setup(
     name="tbps-cli",
     version=VERSION,
@@ -48,6 +51,8 @@ setup(
         "tensorboard": ["tensorboard>=2.16"],
         "onnx": ["onnx>=1.16", "onnxscript>=0.2"],
         "lora": ["peft>=0.17"],
+        "faiss": ["faiss-cpu>=1.8"],
+        "milvus": ["pymilvus>=2.5", LITE],
         "test": [
             "pytest>=8",
             "hypothesis>=6.100",
@@ -56,6 +61,9 @@ setup(
             "onnxscript>=0.2",
             "onnxruntime>=1.18",
             "peft>=0.17",
+            "faiss-cpu>=1.8",
+            "pymilvus>=2.5",
+            LITE,
         ],
         "lint": ["ruff>=0.6", "mypy>=1.11", "types-PyYAML"],
     },

@@ -8,6 +8,7 @@
     ├── FeatureError         an HDF5 feature file that is missing, damaged or foreign
     │   └── FeatureMismatchError   a feature file of another checkpoint
     ├── QueryError           a sentence that cannot be searched for
+    ├── EngineError          a search engine that is down, slow, or of another gallery
     ├── DeviceError          a device or a precision that this machine does not have
     ├── OutputError          a place that cannot be written to
     └── DependencyError      a package that is absent or broken
@@ -49,6 +50,10 @@ class FeatureMismatchError(FeatureError):
 
 class QueryError(TbpsError):
     """A sentence cannot be searched for."""
+
+
+class EngineError(TbpsError):
+    """A search engine does not answer, or holds something else than is asked of it."""
 
 
 class DeviceError(TbpsError):

@@ -48,6 +48,9 @@ IMPORTERS: dict[str, set[str]] = {
     "timm": {"encoders"},
     "transformers": {"encoders", "proximity"},
     "diffusers": {"proximity"},
+    "faiss": {"retrieval"},
+    "pymilvus": {"retrieval"},
+    "milvus_lite": {"retrieval"},
 }
 
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from tbps_cli.errors import DataError, OutputError
-from tbps_cli.features import FeatureInfo, FeatureWriter, open_features, writer
+from tbps_cli.features import FeatureInfo, FeatureWriter, open_features, partial, writer
 
 INFO = FeatureInfo("runs/toy/best", "ab" * 32, "seed: 1  # é\n" * 9000, "toy", "test", "/data/toy")
 
@@ -78,10 +78,12 @@ def test_a_file_may_hold_captions_alone(tmp_path: Path) -> None:
 
 def test_a_dataset_is_checksummed_and_not_compressed(tmp_path: Path) -> None:
     with h5py.File(write(tmp_path / "f.h5")) as file:
-        for name in ("images/features", "images/person_ids", "captions/image_rows"):
-            assert file[name].fletcher32
-            assert file[name].compression is None
-        assert file["images/features"].dtype == np.float16
+        for table, others in (("images", []), ("captions", ["image_rows"])):
+            for name in ("checksums", "name_bytes", "name_ends", "person_ids", *others):
+                assert file[table][name].fletcher32
+                assert file[table][name].compression is None
+            assert file[table]["features"].dtype == np.float16
+            assert file[table]["features"].chunks is None
 
 
 def test_an_existing_file_is_replaced_only_when_told(tmp_path: Path) -> None:
@@ -217,24 +219,55 @@ def test_a_full_disk_is_one_message_and_no_crash(tmp_path: Path, limit: int) -> 
     assert not os.listdir(tmp_path)
 
 
-def test_a_killed_writer_leaves_no_file_and_the_next_one_sweeps(tmp_path: Path) -> None:
+def test_a_killed_writer_leaves_no_file_and_the_next_one_takes_over(tmp_path: Path) -> None:
     path = tmp_path / "f.h5"
     with run_writer(path, 0) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "wrote\n"
+        with pytest.raises(OutputError, match=r"f\.h5 cannot be written: another process is writing it"):
+            write(path)
         process.send_signal(signal.SIGKILL)
-    leftover = f".f.h5.partial-{process.pid}"
-    assert os.listdir(tmp_path) == [leftover]
-    others = {f".f.h5.partial-{os.getppid()}", ".g.h5.partial-999999", ".f.h5.partial-x"}
+    assert os.listdir(tmp_path) == [".f.h5.partial"]
+    (tmp_path / ".f.h5.partial").write_bytes(b"what it had written" * 9999)
+    others = {".g.h5.partial", ".f.h5.partial-x"}
     for name in others:
-        (tmp_path / name).write_text("of a living process, of another file, of nobody")
+        (tmp_path / name).write_text("of another file, of nobody")
     write(path)
     assert set(os.listdir(tmp_path)) == {"f.h5", *others}
+    with open_features(path) as file:
+        assert file.verify() == []
+
+
+def test_the_second_of_two_writers_is_refused_and_the_first_is_not_disturbed(tmp_path: Path) -> None:
+    path = tmp_path / "f.h5"
+    with FeatureWriter(path, INFO, 8) as out:
+        out.add_images(["a"], [0], unit_rows(1))
+        with pytest.raises(OutputError, match="another process is writing it"):
+            write(path)
+    with open_features(path) as file:
+        assert file.images is not None
+        assert file.images.names == ["a"]
+    assert os.listdir(tmp_path) == ["f.h5"]
+
+
+def test_where_nothing_can_be_locked_a_leftover_is_not_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(partial.fcntl, "flock", fail)
+    write(tmp_path / "f.h5")
+    (tmp_path / ".g.h5.partial").write_text("theirs")
+    with pytest.raises(OutputError, match=r"may be writing it.* remove .*\.g\.h5\.partial"):
+        write(tmp_path / "g.h5")
+    assert (tmp_path / ".g.h5.partial").read_text() == "theirs"
 
 
 def test_a_closed_file_is_our_bug(tmp_path: Path) -> None:
     with open_features(write(tmp_path / "f.h5")) as file:
         images = file.images
     assert images is not None
-    with pytest.raises(ValueError, match="closed"):
-        images.read()
+    for read in (images.read, lambda: images.names[0], images.mapped):
+        with pytest.raises(ValueError, match="closed"):
+            read()

@@ -19,7 +19,11 @@ Damage = Callable[[h5py.File], object]
 def write(path: Path) -> Path:
     rows = np.eye(8, dtype=np.float32)
     with FeatureWriter(path, FeatureInfo("runs/toy/best", "ab" * 32, "seed: 1", "toy", "test", "/data"), 8) as out:
-        out.add_images([f"{row}.png" for row in range(5)], range(5), rows[:5])
+        columns = {"time": [0.5, float("nan"), 2, 3, 4], "tag": ["red", "", "é", "red", "x"]}
+        out.add_images(
+            [f"{row}.png" for row in range(5)], range(5), rows[:5], [b"%016d" % row for row in range(5)], columns
+        )
+        out.add_skipped(["bad.png"], ["truncated"])
         out.add_captions(["a man", "a woman in red"], [0, -1], [0, -1], rows[:2])
     return path
 
@@ -35,7 +39,12 @@ def read_all(path: Path) -> None:
     with open_features(path) as file:
         for table in (file.images, file.captions):
             if table is not None:
-                assert len(table.names) == len(table.person_ids) == len(table.read())
+                assert len(list(table.names)) == len(table.person_ids) == len(table.read())
+                assert all(len(column.values()) == table.count for column in table.columns.values())
+                assert table.hashes is None or len(table.hashes) == table.count
+                assert table.mapped() is None or len(table.mapped()) == table.count
+        if file.skipped is not None:
+            assert len(list(file.skipped.names)) == len(list(file.skipped.reasons))
         if file.captions is not None:
             assert len(file.captions.image_rows) == file.captions.count
 
@@ -92,6 +101,14 @@ def delete(*names: str) -> Damage:
     return lambda file: [file.__delitem__(name) for name in names]
 
 
+def rename_column(name: str | bytes) -> Damage:
+    return lambda file: file["images/columns"].move("time", name)
+
+
+def two_kinds(file: h5py.File) -> None:
+    file["images/columns/tag"] = np.zeros(5)
+
+
 HOSTILE: dict[str, tuple[Damage, str]] = {
     "a soft link": (link("images/features", h5py.SoftLink("/elsewhere")), "images/features is a link"),
     "an external link": (link("images", h5py.ExternalLink("g.h5", "/images")), "images is a link"),
@@ -100,7 +117,7 @@ HOSTILE: dict[str, tuple[Damage, str]] = {
         "images/features does not keep its rows",
     ),
     "a virtual dataset": (virtual, "images/features does not keep its rows"),
-    "a group for a dataset": (of_other_kind("images/names"), "images/names is not a dataset"),
+    "a group for a dataset": (of_other_kind("images/name_ends"), "images/name_ends is not a dataset"),
     "a dataset for a group": (of_other_kind("images"), "images is not a group"),
     "another number type": (
         replace("images/features", data=np.eye(5, 8, dtype="f8")),
@@ -111,16 +128,11 @@ HOSTILE: dict[str, tuple[Damage, str]] = {
         replace("images/features", data=np.ones(5, "f2")),
         r"images/features holds float16 of shape \(5,\)",
     ),
-    "numbers for names": (replace("images/names", data=np.zeros(5)), "images/names holds float64"),
-    "lists for names": (
-        replace("images/names", shape=(5,), dtype=h5py.vlen_dtype(np.int32)),
-        "images/names holds object",
+    "numbers for names": (replace("images/name_bytes", data=np.zeros(5)), "images/name_bytes holds float64"),
+    "variable texts for names": (
+        replace("images/name_bytes", shape=(5,), dtype=h5py.string_dtype()),
+        "images/name_bytes holds object",
     ),
-    "references for names": (
-        replace("images/names", shape=(5,), dtype=h5py.ref_dtype),
-        "images/names holds object",
-    ),
-    "names of fixed length": (replace("images/names", data=np.array([b"a"] * 5)), r"images/names holds \|S1"),
     "no space": (replace("images/person_ids", data=h5py.Empty("i8")), "images/person_ids"),
     "4 TB in 1.4 kB": (
         replace("images/features", shape=(2**32, 512), dtype="f2", chunks=(64, 512)),
@@ -143,8 +155,18 @@ HOSTILE: dict[str, tuple[Damage, str]] = {
     "a missing dataset": (delete("captions/image_rows"), "captions/image_rows is missing"),
     "neither": (delete("images", "captions"), "neither images nor captions"),
     "no rows": (
-        lambda file: [file[f"images/{name}"].resize(0, axis=0) for name in ("features", "names", "person_ids")],
-        "the gallery is empty",
+        lambda file: [
+            replace(f"captions/{name}", shape=shape, dtype=dtype)(file)
+            for name, shape, dtype in (
+                ("features", (0, 8), "f2"),
+                ("checksums", (0,), "u4"),
+                ("name_bytes", (0,), "u1"),
+                ("name_ends", (0,), "i8"),
+                ("person_ids", (0,), "i8"),
+                ("image_rows", (0,), "i8"),
+            )
+        ],
+        "captions/features has no rows: the gallery is empty",
     ),
     "NaN": (
         set_value("images/features", (3, 2), np.nan),
@@ -155,8 +177,44 @@ HOSTILE: dict[str, tuple[Damage, str]] = {
     "a long row": (set_value("images/features", 0, 0.5), "images/features, row 0 has norm 1.414, not 1"),
     "a negative person": (set_value("images/person_ids", 2, -2), "images/person_ids, row 2: -2"),
     "a row of no image": (set_value("captions/image_rows", 0, 5), "captions/image_rows, row 0: 5"),
-    "names that are not UTF-8": (set_value("images/names", 1, b"caf\xe9"), "images/names, row 1: not UTF-8"),
-    "a newer format": (set_attribute("format_version", 2), "Upgrade tbps"),
+    "names that are not UTF-8": (set_value("images/name_bytes", 6, 0xE9), "images/name_bytes, row 1: not UTF-8"),
+    "a character across two names": (
+        set_value("images/name_bytes", slice(4, 6), [0xC3, 0xA9]),
+        "images/name_bytes, row 0: not UTF-8",
+    ),
+    "NUL in a name": (set_value("images/name_bytes", 6, 0), "images/name_bytes, row 1: holds a NUL"),
+    "ends that fall": (set_value("images/name_ends", 1, 3), "images/name_ends, row 1: 3 is not between 5 and 25"),
+    "ends beyond": (set_value("images/name_ends", 4, 26), "images/name_ends, row 4: 26 is not between 20 and 25"),
+    "negative ends": (set_value("images/name_ends", 0, -1), "images/name_ends, row 0: -1 is not between 0 and 25"),
+    "the least of all ends": (set_value("images/name_ends", 0, -(2**63)), "images/name_ends, row 0: -9223"),
+    "bytes of no name": (set_value("images/name_ends", 4, 24), "images/name_ends ends at 24, and .* has 25 bytes"),
+    "petabytes of names": (
+        replace("images/name_bytes", shape=(2**50,), dtype="u1", chunks=(64,)),
+        "images/name_bytes claims 1125899906842624 bytes",
+    ),
+    "a wrong checksum": (set_value("captions/checksums", 0, 7), "captions/features, rows 0 to 1: the checksum"),
+    "too few checksums": (replace("images/checksums", shape=(0,), dtype="u4"), "checksums has 0 blocks, and 1"),
+    "short hashes": (replace("images/hashes", data=np.zeros((5, 8), "u1")), "hashes are of 8 bytes, not 16"),
+    "a column too short": (replace("images/columns/time", data=np.zeros(4)), "images differ in length"),
+    "a column of 32 bits": (replace("images/columns/time", data=np.zeros(5, "f4")), "time holds float32"),
+    "a text column cut": (delete("images/columns/tag_ends"), "images/columns/tag_ends is missing"),
+    "a column of two kinds": (two_kinds, "images/columns/tag is there as numbers and as text"),
+    "a column called ..": (rename_column(".."), r"a column '\.\.': slashes, and dots alone"),
+    "a column without end": (rename_column("x" * 60_000), "it has 60000 characters, and 1 to 200"),
+    "a column that moves the cursor": (rename_column("\x1b[2J"), "cannot be printed"),
+    "a column that is not UTF-8": (rename_column(b"caf\xe9"), "cannot be printed"),
+    "a linked column": (link("images/columns/time", h5py.SoftLink("/elsewhere")), "columns/time is a link"),
+    "a folder as column": (of_other_kind("images/columns/time"), "columns/time is not a dataset"),
+    "a dataset for the columns": (of_other_kind("images/columns"), "images/columns is not a group"),
+    "very many columns": (
+        lambda file: [file.create_group(f"images/columns/{index}") for index in range(2001)],
+        "images/columns holds 2004 datasets, and at most 2000",
+    ),
+    "skipped without reason": (
+        lambda file: [delete(f"skipped/reason_{part}")(file) for part in ("bytes", "ends")],
+        "skipped/reason_bytes is missing",
+    ),
+    "a newer format": (set_attribute("format_version", 3), "Upgrade tbps"),
     "an older format": (set_attribute("format_version", 0), "format version 0 is unknown"),
     "a text for the version": (set_attribute("format_version", "1"), "format_version is '1'"),
     "no version": (lambda file: file.attrs.__delitem__("format_version"), "tbps did not write this file"),
@@ -183,26 +241,29 @@ def test_a_hostile_file_is_refused(tmp_path: Path, damage: Damage, problem: str)
     assert "Upgrade" in str(caught.value) or f"tbps embed --checkpoint CHECKPOINT --out {path}" in str(caught.value)
 
 
-def test_names_that_share_their_bytes_do_not_fill_the_memory(tmp_path: Path) -> None:
-    path = damaged(tmp_path, replace("images/names", data=["x" * 40_000, "b", "c", "d", "e"]))
+@pytest.mark.parametrize("name", ["images/person_ids", "images/name_bytes", "images/hashes", "images/columns/time"])
+def test_a_flipped_bit_is_noticed(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / "f.h5")
     with h5py.File(path) as file:
-        place = file["images/names"].id.get_offset()
-    raw = bytearray(path.read_bytes())
-    raw[place : place + 5 * 16] = 5 * raw[place : place + 16]
-    path.write_bytes(raw)
-    with pytest.raises(FeatureError, match="images/names holds more text than the file has bytes"):
+        place = file[name].id.get_chunk_info(0).byte_offset
+    flip(path, place)
+    with pytest.raises(FeatureError, match=f"{name} is damaged and cannot be read"):
         read_all(path)
 
 
-def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
+def test_a_flipped_bit_of_the_features_is_noticed(tmp_path: Path) -> None:
     path = write(tmp_path / "f.h5")
     with h5py.File(path) as file:
-        place = file["images/person_ids"].id.get_chunk_info(0).byte_offset
+        place = file["images/features"].id.get_offset()
+    flip(path, place + 2)  # from 0 to 6e-8: no norm tells
+    with pytest.raises(FeatureError, match="images/features, rows 0 to 4: the checksum is wrong"):
+        read_all(path)
+
+
+def flip(path: Path, place: int) -> None:
     raw = bytearray(path.read_bytes())
     raw[place] ^= 1
     path.write_bytes(raw)
-    with pytest.raises(FeatureError, match="images/person_ids is damaged and cannot be read"):
-        read_all(path)
 
 
 def test_what_is_no_hdf5_file_is_said(tmp_path: Path) -> None:

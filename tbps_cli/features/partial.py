@@ -1,9 +1,17 @@
-"""The temporary file that becomes a feature file: what HDF5 writes to, and what killed writers leave."""
+"""The temporary file that becomes a feature file: who may write it, and what HDF5 writes to."""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 from pathlib import Path
+
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
+
+
+class BusyError(Exception):
+    """Another process writes this file, or may be writing it."""
 
 
 class QuietStream:
@@ -12,12 +20,17 @@ class QuietStream:
     HDF5 does not survive a failed write: it keeps the file open, tries again when the process
     ends, and crashes it. So the first failure is kept in `failure`, everything after it is
     dropped, and the writer looks at `failure` after each call.
+
+    The file is locked as long as the stream is open, which keeps other writers away, and what a
+    killed writer left is taken over: its lock died with it.
+
+    Raises BusyError.
     """
 
     def __init__(self, path: Path) -> None:
         self.failure: BaseException | None = None
         self._is_abandoned = False
-        self._raw = open(path, "w+b", buffering=0)  # noqa: SIM115
+        self._raw = os.fdopen(_claim(path), "w+b", buffering=0)
 
     def write(self, block: memoryview) -> int:
         rest = memoryview(block).cast("B")
@@ -56,6 +69,10 @@ class QuietStream:
         if self.failure is None:
             os.fsync(self._raw.fileno())
 
+    def owns(self, path: Path) -> bool:
+        """Whether the file is still at `path`, where it was made."""
+        return _is_still_at(path, self._raw.fileno())
+
     def abandon(self) -> None:
         self._is_abandoned = True
 
@@ -63,23 +80,44 @@ class QuietStream:
         self._raw.close()
 
 
-def sweep(target: Path) -> None:
-    """Remove what writers of `target` left behind that were killed."""
-    prefix = f".{target.name}.partial-"
-    for leftover in target.parent.iterdir():
-        process = leftover.name.removeprefix(prefix)
-        if leftover.name.startswith(prefix) and process.isdecimal() and not _is_alive(int(process)):
-            leftover.unlink(missing_ok=True)
+def _claim(path: Path) -> int:
+    """Return the descriptor of an empty file at `path` that is ours alone."""
+    while True:
+        try:
+            descriptor, is_new = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), True
+        except FileExistsError:
+            try:
+                descriptor, is_new = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC), False
+            except FileNotFoundError:
+                continue
+        try:
+            _lock(descriptor, is_new)
+            if _is_still_at(path, descriptor):
+                os.ftruncate(descriptor, 0)
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # its writer finished, and renamed or removed it, before we had the lock
 
 
-def _is_alive(process: int) -> bool:
+def _lock(descriptor: int, is_new: bool) -> None:
     try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise BusyError("another process is writing it") from None
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        if not is_new:  # this disk cannot lock, so nobody can tell whether its writer lives
+            raise BusyError("another process may be writing it") from None
+
+
+def _is_still_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except FileNotFoundError:
         return False
-    except PermissionError:
-        return True
-    return True
 
 
 def sync_folder(folder: Path) -> None:

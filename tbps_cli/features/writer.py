@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -15,31 +15,37 @@ import numpy as np
 
 from tbps_cli.errors import DataError, OutputError
 from tbps_cli.features.layout import (
-    CHUNK_ROWS,
+    ALIGNMENT,
     FORMAT_VERSION,
+    HASH_BYTES,
     HDF5_FAILURES,
+    MAX_COLUMNS,
     UTF8,
     FeatureInfo,
     first_bad_row,
     is_unicode,
     why_bad,
+    why_no_column,
 )
-from tbps_cli.features.partial import QuietStream, sweep, sync_folder
+from tbps_cli.features.partial import BusyError, QuietStream, sync_folder
+from tbps_cli.features.spool import TableSpool, TextSpool
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 NORM_TOLERANCE = 5e-3  # stricter than the reader's, since float16 costs another 5e-4
+HALF_TOLERANCE = 1e-2  # of rows that are float16 already; the reader's
 
 
 class FeatureWriter:
     """Writes one feature file block by block; used in a `with` statement.
 
     The file appears at `path` when the statement ends without an exception, and not at all
-    otherwise. One writer a path at a time.
+    otherwise. Memory is bounded whatever the number of rows. Until the end they lie in temporary files
+    beside `path`, so at the end there must be room for them twice.
 
     Raises:
-        OutputError: `path` exists and `overwrite` is false, or it cannot be written.
+        OutputError: `path` exists and `overwrite` is false, another process writes it, or it cannot be written.
     """
 
     def __init__(self, path: Path | str, info: FeatureInfo, dimension: int, overwrite: bool = False) -> None:
@@ -49,7 +55,8 @@ class FeatureWriter:
         self._info = info
         self._dimension = dimension
         self._overwrite = overwrite
-        self._counts: dict[str, int] = {}
+        self._tables: dict[str, TableSpool] = {}
+        self._skipped: dict[str, TextSpool] = {}
         self._highest_image_row = -1
         self._file: h5py.File | None = None
         self._stream: QuietStream | None = None
@@ -60,20 +67,19 @@ class FeatureWriter:
             self._target.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             self._fail(error)
-        self._partial = self._target.with_name(f".{self._target.name}.partial-{os.getpid()}")
+        self._partial = self._target.with_name(f".{self._target.name}.partial")
 
     def __enter__(self) -> FeatureWriter:
+        for text in asdict(self._info).values():
+            self._encode(text)
         try:
             with self._writing():
-                sweep(self._target)
                 self._stream = QuietStream(self._partial)
-                self._file = h5py.File(self._stream, "w")
-                self._file.attrs["format_version"] = FORMAT_VERSION
-                for name, text in asdict(self._info).items():
-                    self._file.attrs.create(name, self._storable(text), dtype=UTF8)
-        except BaseException:
-            self._discard()
-            raise
+        except BusyError as error:
+            raise OutputError(
+                f"{self.path} cannot be written: {error}. "
+                f"Wait for it, or choose another --out; if nobody does, remove {self._partial}."
+            ) from None
         return self
 
     def __exit__(
@@ -85,96 +91,139 @@ class FeatureWriter:
         finally:
             self._discard()
 
-    def add_images(self, names: Sequence[str], person_ids: Sequence[int], features: np.ndarray | Tensor) -> None:
-        """Append images.
+    def add_images(
+        self,
+        names: Sequence[str],
+        person_ids: Sequence[int] | np.ndarray,
+        features: np.ndarray | Tensor,
+        hashes: Sequence[bytes] | np.ndarray | None = None,
+        columns: Mapping[str, Sequence[float] | Sequence[str] | np.ndarray] | None = None,
+    ) -> None:
+        """Append images. Every block has the hashes and the columns of the first one, or none.
 
         Args:
             names: n paths below the root.
             person_ids: n person ids, -1 when unknown.
             features: (n, D) unit rows.
+            hashes: n digests of 16 bytes, or (n, 16) uint8; zeros where unknown.
+            columns: metadata, n values each: numbers (NaN where unknown) or texts (empty where unknown).
 
         Raises:
-            DataError: a name that cannot be stored as UTF-8 text.
+            DataError: a name, a text or the name of a column that cannot be stored.
             OutputError: the file cannot be written.
         """
-        self._add("images", names, {"person_ids": person_ids}, features)
+        rows = len(names)
+        values: dict[str, np.ndarray | list[bytes]] = {"person_ids": self._integers("person_ids", person_ids, rows)}
+        if hashes is not None:
+            values["hashes"] = _digests(hashes, rows)
+        if columns is not None and len(columns) > MAX_COLUMNS:
+            raise DataError(f"{len(columns)} columns are too many for {self.path}: at most {MAX_COLUMNS} are kept.")
+        for name, column in (columns or {}).items():
+            values[f"columns/{self._column_name(name)}"] = self._column(name, column, rows)
+        self._add("images", names, values, features)
 
     def add_captions(
         self,
         captions: Sequence[str],
-        person_ids: Sequence[int],
-        image_rows: Sequence[int],
+        person_ids: Sequence[int] | np.ndarray,
+        image_rows: Sequence[int] | np.ndarray,
         features: np.ndarray | Tensor,
     ) -> None:
         """Append captions; `image_rows` are rows of the images, -1 when unknown. Raises as `add_images`."""
+        rows = len(captions)
+        image_rows = self._integers("image_rows", image_rows, rows)
+        person_ids = self._integers("person_ids", person_ids, rows)
         self._add("captions", captions, {"person_ids": person_ids, "image_rows": image_rows}, features)
-        self._highest_image_row = max([self._highest_image_row, *map(int, image_rows)])
+        self._highest_image_row = max([self._highest_image_row, *image_rows.tolist()])
+
+    def add_skipped(self, names: Sequence[str], reasons: Sequence[str]) -> None:
+        """Append images that could not be read, and why. What is no UTF-8 in a name is written as escapes.
+
+        Raises OutputError.
+        """
+        if len(names) != len(reasons):
+            raise ValueError(f"{len(names)} skipped images have {len(reasons)} reasons")
+        self._check_open()
+        if not names:
+            return
+        with self._writing():
+            for column, texts in (("name", names), ("reason", reasons)):
+                if column not in self._skipped:
+                    self._skipped[column] = TextSpool(self._target.parent)
+                self._skipped[column].add(
+                    text.replace("\0", "\\x00").encode("utf-8", "backslashreplace") for text in texts
+                )
 
     def _add(
         self,
         table: str,
         names: Sequence[str],
-        numbers: dict[str, Sequence[int]],
+        columns: dict[str, np.ndarray | list[bytes]],
         features: np.ndarray | Tensor,
     ) -> None:
-        if self._file is None:
-            raise ValueError("a FeatureWriter is used in a `with` statement")
+        self._check_open()
         matrix = features if isinstance(features, np.ndarray) else features.detach().float().cpu().numpy()
         rows = len(names)
         if matrix.shape != (rows, self._dimension):
             raise ValueError(f"{table}: features are {matrix.shape}, not {(rows, self._dimension)}")
-        bad_row = first_bad_row(matrix.astype(np.float32), NORM_TOLERANCE)
+        tolerance = HALF_TOLERANCE if matrix.dtype == np.float16 else NORM_TOLERANCE
+        bad_row = first_bad_row(matrix.astype(np.float32), tolerance)
         if bad_row is not None:
             raise ValueError(f"{table}: row {bad_row} of the block {why_bad(matrix[bad_row])}")
-        columns: dict[str, np.ndarray] = {"features": matrix.astype(np.float16)}
-        columns["names"] = np.array([self._storable(name) for name in names], dtype=object)
-        for column, values in numbers.items():
-            columns[column] = np.asarray(values, dtype=np.int64)
-            if columns[column].shape != (rows,) or (columns[column] < -1).any():
-                raise ValueError(f"{table}: {column} are not {rows} numbers of at least -1")
+        encoded = [self._encode(name) for name in names]
         if rows == 0:
             return
         with self._writing():
-            group = self._file.require_group(table)
-            for column, block in columns.items():
-                if column not in group:
-                    self._create(group, column, block)
-                dataset = group[column]
-                start = self._counts.get(table, 0)
-                dataset.resize(start + rows, axis=0)
-                dataset[start:] = block
-        self._counts[table] = self._counts.get(table, 0) + rows
+            if table not in self._tables:
+                self._tables[table] = TableSpool(self._target.parent, self._dimension)
+            self._tables[table].add(matrix.astype(np.float16), {"name": encoded, **columns})
+
+    def _check_open(self) -> None:
+        if self._stream is None:
+            raise ValueError("a FeatureWriter is used in a `with` statement")
 
     @staticmethod
-    def _create(group: h5py.Group, column: str, block: np.ndarray) -> None:
-        is_text = block.dtype == object
-        group.create_dataset(
-            column,
-            shape=(0, *block.shape[1:]),
-            maxshape=(None, *block.shape[1:]),
-            chunks=(CHUNK_ROWS, *block.shape[1:]),
-            dtype=UTF8 if is_text else block.dtype,
-            fletcher32=None if is_text else True,
-        )
+    def _integers(column: str, values: Sequence[int] | np.ndarray, rows: int) -> np.ndarray:
+        integers = np.asarray(values, dtype=np.int64)
+        if integers.shape != (rows,) or (integers < -1).any():
+            raise ValueError(f"{column} are not {rows} numbers of at least -1")
+        return integers
 
-    def _storable(self, text: str) -> str:
+    def _column_name(self, name: str) -> str:
+        problem = why_no_column(name)
+        if problem is not None:
+            raise DataError(f"{name[:200]!r} cannot be the name of a column of {self.path}: {problem}. Rename it.")
+        return name
+
+    def _column(
+        self, name: str, values: Sequence[float] | Sequence[str] | np.ndarray, rows: int
+    ) -> np.ndarray | list[bytes]:
+        if len(values) != rows:
+            raise ValueError(f"column {name} has {len(values)} values for {rows} images")
+        if rows and all(isinstance(value, str) for value in values):
+            return [self._encode(str(value)) for value in values]
+        return np.asarray(values, dtype=np.float64)
+
+    def _encode(self, text: str) -> bytes:
         if "\0" in text or not is_unicode(text):
             raise DataError(
                 f"{text!r} cannot be stored in {self.path}: it is no UTF-8 text without NUL characters. "
                 "Rename the file, or mend the caption."
             )
-        return text
+        return text.encode("utf-8")
 
     def _commit(self) -> None:
-        if not self._counts:
+        if not self._tables:
             raise ValueError(f"nothing was added to {self.path}")
-        images = self._counts.get("images")
-        if images is not None and self._highest_image_row >= images:
-            raise ValueError(f"a caption was written for image row {self._highest_image_row} of {images}")
-        assert self._file is not None
+        images = self._tables.get("images")
+        if images is not None and self._highest_image_row >= images.count:
+            raise ValueError(f"a caption was written for image row {self._highest_image_row} of {images.count}")
         assert self._stream is not None
         with self._writing():
-            self._file.close()
+            for _ in self._write(self._stream):
+                if self._stream.failure is not None:
+                    break
+        with self._writing():
             self._stream.sync()
         try:
             self._check_place()
@@ -183,16 +232,42 @@ class FeatureWriter:
         except OSError as error:
             self._fail(error)
 
+    def _write(self, stream: QuietStream) -> Iterator[None]:
+        """Everything into HDF5, in one order and in steps of one size: the same rows give the same bytes."""
+        tables = sorted(self._tables.items(), reverse=True)  # images first
+        # Alignment is of all that is written while a file is open, so the features get an opening of their own.
+        self._file = h5py.File(stream, "w", alignment_threshold=1, alignment_interval=ALIGNMENT)
+        for name, table in tables:
+            yield from table.write_features(self._file.create_group(name))
+        self._file.close()
+        yield
+        self._file = h5py.File(stream, "r+")
+        self._file.attrs["format_version"] = FORMAT_VERSION
+        for name, text in asdict(self._info).items():
+            self._file.attrs.create(name, text, dtype=UTF8)
+        for name, table in tables:
+            yield from table.write_columns(self._file[name])
+        if self._skipped:
+            group = self._file.create_group("skipped")
+            for column, texts in sorted(self._skipped.items()):
+                yield from texts.write(group, column)
+        self._file.close()
+
     def _discard(self) -> None:
         """Close what is open and remove the temporary file, if it is still there."""
+        for table in self._tables.values():
+            table.close()
+        for texts in self._skipped.values():
+            texts.close()
         if self._stream is not None:
             self._stream.abandon()
             if self._file is not None:
                 with suppress(*HDF5_FAILURES):
                     self._file.close()
-            self._stream.close()
             with suppress(OSError):
-                self._partial.unlink(missing_ok=True)
+                if self._stream.owns(self._partial):  # not renamed, and nobody else's
+                    self._partial.unlink()
+            self._stream.close()
         self._file = self._stream = None
 
     def _check_place(self) -> None:
@@ -218,3 +293,16 @@ class FeatureWriter:
             f"{self.path} cannot be written: {reason}. "
             "Make room there, or choose another --out, and run the command again."
         ) from error
+
+
+def _digests(hashes: Sequence[bytes] | np.ndarray, rows: int) -> np.ndarray:
+    """(n, 16) uint8."""
+    if isinstance(hashes, np.ndarray):
+        digests = hashes.astype(np.uint8, casting="safe")
+    elif any(len(digest) != HASH_BYTES for digest in hashes):
+        raise ValueError(f"hashes are not of {HASH_BYTES} bytes each")
+    else:
+        digests = np.frombuffer(b"".join(hashes), dtype=np.uint8).reshape(-1, HASH_BYTES)
+    if digests.shape != (rows, HASH_BYTES):
+        raise ValueError(f"hashes are {digests.shape}, not {(rows, HASH_BYTES)}")
+    return digests

@@ -1,6 +1,6 @@
 """Galleries: rows of unit vectors that answer "which k rows are most similar to these queries?".
 
-Letters: Q queries, N gallery rows, D dimensions, k hits, b rows of a block.
+Letters: Q queries, N gallery rows, D dimensions, k hits, b rows of a block, A rows that may be found.
 
 Not known here: files, images, names and people. A row is a number.
 """
@@ -14,6 +14,8 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor
+
+from tbps_cli.retrieval.shortlist import Shortlist, product_error
 
 QUERIES_AT_ONCE = 1024  # bounds the similarities in memory: 64 MB for blocks of 16,384 rows
 
@@ -29,8 +31,17 @@ class Hits:
 class Gallery(Protocol):
     """Whatever can be searched, by whichever backend."""
 
-    def search(self, queries: Tensor, k: int) -> Hits:
-        """Return the k most similar rows of each of the (Q, D) unit queries; N columns when k is above N."""
+    @property
+    def count(self) -> int:
+        """N, the number of rows."""
+        ...
+
+    def search(self, queries: Tensor, k: int, allowed: np.ndarray | None = None) -> Hits:
+        """Return the k most similar rows of each of the (Q, D) unit queries.
+
+        `allowed` are the (A,) rows that may be found, ascending; None: all. Fewer than k columns come back where
+        fewer rows may be found.
+        """
         ...
 
 
@@ -48,48 +59,62 @@ class ExactGallery:
         if count < 1:
             raise ValueError(f"a gallery has at least one row, not {count}")
         self._blocks = blocks
-        self._count = count
+        self.count = count
 
-    def search(self, queries: Tensor, k: int) -> Hits:
+    @torch.no_grad()
+    def search(self, queries: Tensor, k: int, allowed: np.ndarray | None = None) -> Hits:
         """Return the k most similar rows of each query, on the device of the queries.
 
         Args:
             queries: (Q, D) unit vectors.
-            k: how many rows a query; N columns come back when k is above N.
+            k: how many rows a query.
+            allowed: (A,) int64 rows that may be found, ascending; None: all. Fewer than k columns come back
+                where fewer rows may be found.
 
         Raises:
             FeatureError: from `blocks`, when the rows that it reads are damaged.
         """
-        if queries.ndim != 2 or len(queries) < 1 or k < 1 or not queries.isfinite().all():
-            raise ValueError(f"queries are finite (Q, D) and k positive, not {tuple(queries.shape)} and {k}")
+        k = check_search(queries, k, allowed, self.count)
         parts = queries.detach().float().split(QUERIES_AT_ONCE)
-        best = [Hits(part.new_empty(len(part), 0), part.new_empty(len(part), 0).long()) for part in parts]
+        shortlists = [Shortlist(part.cpu().numpy(), k) for part in parts]
         start = 0
         for block in self._blocks():
-            features = torch.from_numpy(block).to(queries.device)  # (b, D)
-            best = [_merge(hits, _best(part @ features.T, k, start), k) for hits, part in zip(best, parts, strict=True)]
+            rows = rows_between(start, start + len(block), allowed)
             start += len(block)
-        if start != self._count:
-            raise ValueError(f"the blocks hold {start} rows, not {self._count}")
-        return Hits(torch.cat([hits.scores for hits in best]), torch.cat([hits.rows for hits in best]))
+            if not len(rows) or not k:
+                continue
+            block = block if allowed is None else block[rows - (start - len(block))]
+            features = torch.from_numpy(block).to(queries.device)  # (b, D)
+            largest = features.norm(dim=1).max()
+            for part, shortlist in zip(parts, shortlists, strict=True):
+                error = 1.001 * product_error(part.shape[1]) * largest * part.norm(dim=1)
+                shortlist.offer(part @ features.T, error, block, rows)
+        if start != self.count:
+            raise ValueError(f"the blocks hold {start} rows, not {self.count}")
+        return gather_hits(shortlists, queries.device)
 
 
-def _best(scores: Tensor, k: int, start: int) -> Hits:
-    """Return the k best columns of scores (Q, b), of equal ones the lower first; column 0 is row `start`."""
-    k = min(k, scores.shape[1])
-    values, columns = scores.topk(min(k + 1, scores.shape[1]))
-    if values.shape[1] > k:
-        # topk is free to choose among equal scores: where the next one equals the last, sort instead.
-        is_tied = values[:, k - 1] == values[:, k]
-        columns = columns[:, :k]
-        columns[is_tied] = scores[is_tied].sort(dim=1, descending=True, stable=True).indices[:, :k]
-    columns = columns.sort(dim=1).values
-    values, order = scores.gather(1, columns).sort(dim=1, descending=True, stable=True)
-    return Hits(values, columns.gather(1, order) + start)
+def check_search(queries: Tensor, k: int, allowed: np.ndarray | None, count: int) -> int:
+    """Return how many hits a query can have; raises ValueError where the arguments of a search do not fit."""
+    if queries.ndim != 2 or len(queries) < 1 or k < 1 or not queries.isfinite().all():
+        raise ValueError(f"queries are finite (Q, D) and k positive, not {tuple(queries.shape)} and {k}")
+    if allowed is None:
+        return min(k, count)
+    if allowed.ndim != 1 or allowed.dtype != np.int64 or (np.diff(allowed) <= 0).any():
+        raise ValueError(f"allowed rows are int64 and ascend, not {allowed.dtype} {allowed.shape}")
+    if len(allowed) and not 0 <= allowed[0] <= allowed[-1] < count:
+        raise ValueError(f"allowed rows {allowed[0]} to {allowed[-1]} of a gallery of {count}")
+    return min(k, len(allowed))
 
 
-def _merge(first: Hits, second: Hits, k: int) -> Hits:
-    """Return the k best of two; a stable sort leaves `first`, whose rows are lower, first on a tie."""
-    scores, order = torch.cat([first.scores, second.scores], dim=1).sort(dim=1, descending=True, stable=True)
-    rows = torch.cat([first.rows, second.rows], dim=1).gather(1, order)
-    return Hits(scores[:, :k], rows[:, :k])
+def rows_between(start: int, stop: int, allowed: np.ndarray | None) -> np.ndarray:
+    """Return those rows from `start` to before `stop` that may be found, int64."""
+    if allowed is None:
+        return np.arange(start, stop)
+    return allowed[slice(*np.searchsorted(allowed, (start, stop)))]
+
+
+def gather_hits(shortlists: list[Shortlist], device: torch.device) -> Hits:
+    """Put the hits of successive queries together."""
+    scores, rows = zip(*(shortlist.best() for shortlist in shortlists), strict=True)
+    return Hits(torch.cat(scores).to(device), torch.cat(rows).to(device))

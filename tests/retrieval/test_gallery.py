@@ -67,6 +67,29 @@ def test_many_queries_are_searched_in_parts(monkeypatch: pytest.MonkeyPatch) -> 
     assert whole.rows[:, 0].tolist() == list(range(60))
 
 
+@pytest.mark.parametrize("block", [1, 7, 100])
+def test_only_allowed_rows_are_found(block: int) -> None:
+    random = np.random.default_rng(0)
+    rows = random.integers(-1, 2, (60, 3)).astype(np.float32)
+    queries = random.integers(-1, 2, (4, 3)).astype(np.float32)
+    gallery = ExactGallery(in_blocks(rows, block), 60)
+    for allowed in (np.arange(60), np.array([3, 30, 31, 59]), np.arange(1, 60, 2), np.array([], dtype=np.int64)):
+        scores, places = oracle(queries, rows[allowed], 5)
+        hits = gallery.search(torch.from_numpy(queries), 5, allowed)
+        assert hits.scores.tolist() == scores
+        assert hits.rows.tolist() == [allowed[found].tolist() for found in places]
+
+
+def test_copies_score_the_same_wherever_a_block_ends() -> None:
+    generator = torch.Generator().manual_seed(0)
+    row, query = torch.nn.functional.normalize(torch.randn(2, 333, generator=generator), dim=1)
+    rows = row.repeat(101, 1).numpy()
+    for block in (1, 3, 16, 101):
+        hits = ExactGallery(in_blocks(rows, block), 101).search(query[None], 101)
+        assert hits.rows[0].tolist() == list(range(101))
+        assert len(set(hits.scores[0].tolist())) == 1
+
+
 def test_a_gallery_can_be_searched_again_and_gives_as_many_rows_as_it_has() -> None:
     gallery: Gallery = ExactGallery(in_blocks(np.eye(3, dtype=np.float32), 2), 3)
     for _ in range(2):
