@@ -51,7 +51,10 @@ class DenoiserSection(Section):
     prior: float = Field(0.0, ge=0, description="weight of staying near what it drew before, without a prompt")
     average: Decay = Field(0.0, description="decay of the averaged weights; 0: none")
     noise_emphasis: float = Field(
-        0.0, ge=0, le=4, description="how much more often strong noise is seen, where prompts matter; 0: as often as weak"
+        0.0,
+        ge=0,
+        le=4,
+        description="how much more often strong noise is seen, where prompts matter; 0: as often as weak",
     )
     balance: Share = Field(
         0.0, description="how much more often images of rare colours are seen; 0: all as often, 1: all colours as often"

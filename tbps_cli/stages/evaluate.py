@@ -113,7 +113,7 @@ def evaluate_features(
             torch.from_numpy(captions.person_ids),
             torch.from_numpy(captions.image_rows),
         )
-        image_names, texts = images.names, captions.names
+        image_names, texts = list(images.names), list(captions.names)
     source = Source(info.dataset, Path(info.root))
     try:
         evaluation, queries = _rank(embedded, both_directions, protocol)

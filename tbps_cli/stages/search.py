@@ -74,7 +74,7 @@ def search_many(
                 progress.note(f"the model has never seen {', '.join(unknown)}; it goes by the other words")
         embedded = torch.cat([rows for _, rows in embed_captions(encoder.dual, encoder.tokenizer, queries)])
         hits = ExactGallery(images.blocks, images.count).search(embedded, k)
-        names, person_ids = images.names, images.person_ids
+        names, person_ids = list(images.names), images.person_ids
     folder = image_folder(info.dataset, Path(info.root))
     return [
         tuple(

@@ -16,7 +16,7 @@ import torch
 from conftest import TinyRun, fail_tbps, run_tbps, tiny_recipe
 from PIL import Image
 
-from tbps_cli.features import open_features
+from tbps_cli.features import FeatureWriter, open_features
 from tbps_cli.stages.assemble import load_encoder
 from tbps_cli.stages.embed import embed_captions
 from tbps_cli.stages.train import train
@@ -37,7 +37,7 @@ def test_the_hits_are_those_of_a_full_sort(tiny: TinyRun) -> None:
     with open_features(tiny.gallery) as features:
         assert features.images is not None
         scores = features.images.read() @ embedded[0].numpy()
-        names = features.images.names
+        names = list(features.images.names)
     order = np.argsort(-scores, kind="stable")[:7]
     hits = search_json(QUERY, "--gallery", tiny.gallery, "-k", "7")
     assert [hit["name"] for hit in hits] == [names[row] for row in order]
@@ -168,11 +168,11 @@ def test_a_gallery_cannot_point_outside_of_its_folder(tiny: TinyRun, tmp_path: P
     secret = tmp_path / "secret.png"
     Image.new("RGB", (8, 16), "red").save(secret)
     gallery = tmp_path / "g.h5"
-    shutil.copy(tiny.gallery, gallery)
-    with h5py.File(gallery, "r+") as file:
-        names = file["images/names"]
-        for row in range(len(names)):
-            names[row] = [str(secret), "../" * 30 + str(secret)[1:], "a\\b", "a/../../x"][row % 4]
+    outside = [str(secret), "../" * 30 + str(secret)[1:], "a\\b", "a/../../x"]
+    with open_features(tiny.gallery) as source:
+        assert source.images is not None
+        with FeatureWriter(gallery, source.info, source.dimension) as writer:
+            writer.add_images(outside, [-1] * 4, source.images.read()[:4])
     hits = search_json(QUERY, "--gallery", gallery)
     assert all(hit["image"] is None for hit in hits)
     page = tmp_path / "hits.html"
