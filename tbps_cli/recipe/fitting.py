@@ -54,7 +54,7 @@ class DenoiserSection(Section):
         0.0,
         ge=0,
         le=4,
-        description="how much more often strong noise is seen, where prompts matter; 0: as often as weak",
+        description="how much more often strong noise is seen, where prompts matter; 0: no more than weak",
     )
     balance: Share = Field(
         0.0, description="how much more often images of rare colours are seen; 0: all as often, 1: all colours as often"
