@@ -157,6 +157,20 @@ def open_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(folder, digests)
 
 
+def describe_elsewhere(place: str, texts: Mapping[str, str], files: Mapping[str, Path]) -> Checkpoint:
+    """A checkpoint whose parts lie elsewhere, by the names that they have in one: a fingerprint, and nothing to read.
+
+    Raises CheckpointError when a file cannot be read.
+    """
+    digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
+    for name, path in files.items():
+        try:
+            digests[name] = _sha256(path)
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be read ({error.strerror}).") from None
+    return Checkpoint(Path(place), digests)
+
+
 def open_checkpoints(path: Path) -> list[Checkpoint]:
     """Open the best and the last checkpoint of a run folder; of any other folder the one that it is.
 

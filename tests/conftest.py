@@ -9,6 +9,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from hypothesis import settings
+from PIL import Image
 
 from tbps_cli.cli.main import tbps
 from tbps_cli.recipe import Recipe, load_recipe, shipped_recipes
@@ -86,3 +87,20 @@ def fail_tbps(*arguments: object) -> str:
     assert result.stderr.startswith("Error: ")
     assert "Traceback" not in result.stderr
     return result.stderr
+
+
+@pytest.fixture
+def crops(tmp_path: Path) -> Path:
+    """Images as strangers have them."""
+    images = tmp_path / "crops"
+    (images / "camera 1").mkdir(parents=True)
+    person = Image.linear_gradient("L").resize((40, 80)).convert("RGB")
+    person.save(images / "plain.jpg")
+    person.convert("L").save(images / "camera 1" / "grey.PNG")
+    person.convert("CMYK").save(images / "cmyk.jpg")
+    person.convert("P").save(images / "palette.gif")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    person.save(images / "rotated.jpg", exif=exif)
+    (images / "notes.txt").write_text("no image")
+    return images

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,75 +12,85 @@ from tbps_cli.cli import options
 
 
 @click.command()
-@click.option("--checkpoint", required=True, type=click.Path(path_type=Path), help="Run or checkpoint folder.")
+@options.embedder
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="HDF5 file to write.")
-@click.option("--images", type=click.Path(path_type=Path), help="Folder of images, searched recursively.")
-@options.dataset(help="Images and captions of a split:")
+@click.option("--images", multiple=True, help="Folder, glob, tar shard, @LIST of paths, or - for a list on stdin.")
+@click.option("--append", is_flag=True, help="Add to --out what it lacks, by name and content.")
+@click.option("--metadata", type=click.Path(path_type=Path), help="CSV name,camera,…: columns to filter a search by.")
+@click.option("--image-root", type=click.Path(path_type=Path), help="Folder that names start from.")
+@click.option("--strict", is_flag=True, help="Stop at an unreadable image, instead of naming it in the file.")
+@click.option(
+    "--precision", type=click.Choice(["auto", "float32", "bf16", "fp16"]), default="auto", show_default=True,
+    help="auto: the fastest whose embeddings keep a cosine of 0.999.",
+)  # fmt: skip
+@click.option("--batch", type=click.IntRange(1, 65_536), default=64, show_default=True, help="Images at once.")
+@options.dataset(help="Or images and captions of a split:")
 @options.split
-@click.option("--skip-unreadable", is_flag=True, help="Leave unreadable images of a folder out, and name them.")
 @options.root
 @options.workers
 @options.device
 @options.overwrite
 @options.as_json
 def command(
-    checkpoint: Path,
+    checkpoint: str,
     out: Path,
-    images: Path | None,
+    images: tuple[str, ...],
     dataset: str | None,
     split: str | None,
-    skip_unreadable: bool,
     root: Path | None,
     workers: int,
     device: str,
     overwrite: bool,
     as_json: bool,
+    **of_images: Any,
 ) -> None:
-    """Embed a folder of images, or a data set's split, into a feature file.
+    """Embed any number of images, or a data set's split, into a gallery.
+
+    Names are paths below the folder that all images have in common. Images that cannot be read are left out and
+    named in the file. A command that was stopped or killed goes on where it was when it is given again.
 
     \b
     Examples:
       tbps embed --checkpoint runs/toy --images crops/ --out g.h5
+      tbps embed --checkpoint runs/toy --images 'shards/*.tar' --metadata cameras.csv --workers 8 --out g.h5
+      tbps embed --checkpoint runs/toy --images crops/ --append --out g.h5
+      tbps embed --checkpoint open_clip:ViT-B-16/openai --images crops/ --out g.h5
       tbps embed --checkpoint runs/toy --dataset toy --split test --out g.h5
+      torchrun --standalone --nproc-per-node 4 -m tbps_cli embed --checkpoint runs/toy --images crops/ --out g.h5
     """
-    if (images is None) == (dataset is None):
-        raise click.UsageError("give either --images FOLDER or --dataset NAME.")
-    if images is not None and (split or root):
+    if bool(images) == (dataset is not None):
+        raise click.UsageError("give either --images SOURCE or --dataset NAME.")
+    if images and (split or root):
         raise click.UsageError("--split and --root are of a data set; they do not apply to --images.")
-    if dataset is not None and skip_unreadable:
-        raise click.UsageError("--skip-unreadable is for --images; a data set's split must be complete.")
+    given = [name for name, value in of_images.items() if value not in (None, False, "auto", 64)]
+    if dataset is not None and given:
+        raise click.UsageError(f"--{given[0].replace('_', '-')} is for --images; a data set's split is embedded whole.")
     from tbps_cli.cli import show
-    from tbps_cli.stages.embed import embed_dataset, embed_folder
 
     progress = show.RichProgress()
-    if images is not None:
-        result = embed_folder(
-            checkpoint,
-            images,
-            out,
-            device=device,
-            workers=workers,
-            skip_unreadable=skip_unreadable,
-            overwrite=overwrite,
-            progress=progress,
-        )
-    else:
-        assert dataset is not None
-        result = embed_dataset(
-            checkpoint,
-            dataset,
-            split or "test",  # type: ignore[arg-type]
-            out,
-            root=root,
-            device=device,
-            workers=workers,
-            overwrite=overwrite,
-            progress=progress,
-        )
-    for problem in result.skipped:
+    common: dict[str, Any] = {"device": device, "workers": workers, "overwrite": overwrite, "progress": progress}
+    if dataset is not None:
+        from tbps_cli.stages.embed import embed_dataset
+
+        split_result = embed_dataset(checkpoint, dataset, split or "test", out, root=root, **common)  # type: ignore[arg-type]
+        if as_json:
+            show.print_json(split_result.as_dict())
+        else:
+            progress.note(f"{split_result.images:,} images and {split_result.captions:,} captions embedded")
+            click.echo(split_result.out)
+        return
+    from tbps_cli.stages.embed_crops import embed_crops
+
+    stdin = sys.stdin.buffer if "-" in images else None
+    result = embed_crops(checkpoint, images, out, root=of_images.pop("image_root"), stdin=stdin, **of_images, **common)
+    if result.rank:
+        return
+    for problem in result.problems:
         progress.note(f"left out: {problem}")
+    if result.unreadable > len(result.problems):
+        progress.note(f"left out: {result.unreadable:,} images in all; tbps gallery show {out} names them")
     if as_json:
         show.print_json(result.as_dict())
     else:
-        progress.note(f"{result.images:,} images and {result.captions:,} captions embedded")
+        progress.note(f"{result.added:,} images embedded, {result.unchanged:,} as they were; {result.images:,} in all")
         click.echo(result.out)

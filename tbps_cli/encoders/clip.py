@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tbps_cli.encoders.clip_image import ClipImageEncoder
-from tbps_cli.encoders.clip_sizes import ClipSizes, describe_clip
+from tbps_cli.encoders.clip_sizes import ClipSizes, describe_clip, find_clip_model
 from tbps_cli.encoders.clip_text import ClipTextEncoder
 from tbps_cli.encoders.clip_weights import find_clip_weights, split_clip_weights
 
@@ -12,6 +12,7 @@ __all__ = [
     "ClipSizes",
     "ClipTextEncoder",
     "describe_clip",
+    "find_clip_model",
     "find_clip_weights",
     "split_clip_weights",
 ]

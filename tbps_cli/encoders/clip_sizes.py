@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +85,12 @@ def read_clip_config(model: str) -> dict[str, Any]:
     # A half is built with random weights; its own are loaded afterwards and from where the recipe says.
     config["vision_cfg"]["timm_model_pretrained"] = False
     return config
+
+
+def find_clip_model(config: Mapping[str, Any]) -> str | None:
+    """The name of the model that open_clip configures like this, or None where there is none."""
+    open_clip = import_open_clip()
+    return next((name for name in open_clip.list_models() if open_clip.get_model_config(name) == config), None)
 
 
 def list_tags(model: str) -> list[str]:

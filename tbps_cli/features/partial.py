@@ -30,7 +30,7 @@ class QuietStream:
     def __init__(self, path: Path) -> None:
         self.failure: BaseException | None = None
         self._is_abandoned = False
-        self._raw = os.fdopen(_claim(path), "w+b", buffering=0)
+        self._raw = os.fdopen(claim(path), "w+b", buffering=0)
 
     def write(self, block: memoryview) -> int:
         rest = memoryview(block).cast("B")
@@ -80,8 +80,8 @@ class QuietStream:
         self._raw.close()
 
 
-def _claim(path: Path) -> int:
-    """Return the descriptor of an empty file at `path` that is ours alone."""
+def claim(path: Path) -> int:
+    """Return the descriptor of an empty file at `path` that is ours alone until it is closed. Raises BusyError."""
     while True:
         try:
             descriptor, is_new = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), True

@@ -26,7 +26,8 @@ from tbps_cli.proximity.captions import CaptionAugmenter
 from tbps_cli.proximity.mixup import FeatureMixup, PairMixup
 from tbps_cli.recipe import Recipe, parse_recipe
 from tbps_cli.runtime import Advance, Progress
-from tbps_cli.stages.encoders import build_dual, read_tokenizer
+from tbps_cli.stages.encoders import build_dual, build_tokenizer, load_pretrained, read_tokenizer
+from tbps_cli.stages.zero_shot import is_zero_shot, read_zero_shot
 from tbps_cli.toypedes.dataset import SIZES, draw_dataset, is_current
 from tbps_cli.training import optim
 from tbps_cli.training.objective import Objective
@@ -44,6 +45,7 @@ class LoadedEncoder:
     transform: ImageTransform
     recipe: Recipe
     checkpoint: Checkpoint
+    place: str  # what finds it again from anywhere on this machine
 
 
 def open_dataset(dataset: str, root: Path | None, progress: Progress) -> tuple[Source, list[PersonRecord]]:
@@ -83,12 +85,14 @@ def build_transform(recipe: Recipe) -> ImageTransform:
     return ImageTransform(**recipe.images.model_dump())
 
 
-def load_encoder(path: Path, device: torch.device, *, image: bool = True, text: bool = True) -> LoadedEncoder:
-    """Load a checkpoint for embedding. Raises CheckpointError.
+def load_encoder(path: str | Path, device: torch.device, *, image: bool = True, text: bool = True) -> LoadedEncoder:
+    """Load a checkpoint, or pretrained weights as `open_clip:MODEL/WEIGHTS`, for embedding. Raises CheckpointError.
 
     The file of a half that is not asked for is not read.
     """
-    checkpoint = open_checkpoint(path)
+    if is_zero_shot(path):
+        return _load_zero_shot(str(path), device, image=image, text=text)
+    checkpoint = open_checkpoint(Path(path))
     try:
         recipe = parse_recipe(
             checkpoint.read_text("recipe.yaml"), place=str(checkpoint.folder / "recipe.yaml"), of_checkpoint=True
@@ -103,7 +107,20 @@ def load_encoder(path: Path, device: torch.device, *, image: bool = True, text: 
         except RuntimeError as error:
             raise CheckpointError(f"{checkpoint.folder}/{name}.safetensors does not fit its recipe: {error}") from None
     dual.eval().requires_grad_(False).to(device)
-    return LoadedEncoder(dual, tokenizer, build_transform(recipe), recipe, checkpoint)
+    place = str(checkpoint.folder.resolve())
+    return LoadedEncoder(dual, tokenizer, build_transform(recipe), recipe, checkpoint, place)
+
+
+def _load_zero_shot(place: str, device: torch.device, *, image: bool, text: bool) -> LoadedEncoder:
+    try:
+        place, recipe, checkpoint = read_zero_shot(place)
+        tokenizer = build_tokenizer(recipe, ())
+        dual = build_dual(recipe, tokenizer, image=image, text=text)
+    except RecipeError as error:
+        raise CheckpointError(f"{place}: {error}") from None
+    load_pretrained(recipe, dual)
+    dual.eval().requires_grad_(False).to(device)
+    return LoadedEncoder(dual, tokenizer, build_transform(recipe), recipe, checkpoint, place)
 
 
 def build_objective(recipe: Recipe, records: Sequence[PersonRecord], dual: DualEncoder) -> Objective:

@@ -1,4 +1,4 @@
-"""Images and captions through a checkpoint into a feature file."""
+"""The images and captions of a split through a checkpoint into a feature file."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from tbps_cli.data.images import ImageFiles, load_pixels
-from tbps_cli.data.records import UNKNOWN_PERSON, Split, flatten_captions, refuse_repeats, select_split
-from tbps_cli.data.sources import find_images
+from tbps_cli.data.records import Split, flatten_captions, refuse_repeats, select_split
 from tbps_cli.data.transforms import ImageTransform
 from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.encoders.tokenizer import Tokenizer
@@ -27,12 +26,11 @@ BATCH = 64  # rows; the boundaries are fixed, so that the same rows give the sam
 
 @dataclass(frozen=True)
 class EmbedResult:
-    """What was written where, and which images had to be left out."""
+    """What was written where."""
 
     out: Path
     images: int
     captions: int
-    skipped: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -40,7 +38,7 @@ class EmbedResult:
 
 
 def embed_dataset(
-    checkpoint: Path,
+    checkpoint: str | Path,
     dataset: str,
     split: Split,
     out: Path,
@@ -77,43 +75,7 @@ def embed_dataset(
                     embeddings,
                 )
                 advance(len(rows), "")
-    return EmbedResult(out, len(records), len(captions.captions), ())
-
-
-def embed_folder(
-    checkpoint: Path,
-    images: Path,
-    out: Path,
-    *,
-    device: str = "auto",
-    workers: int = 0,
-    skip_unreadable: bool = False,
-    overwrite: bool = False,
-    progress: Progress = SILENCE,
-) -> EmbedResult:
-    """Embed every image below a folder; names are paths below it.
-
-    Raises DataError when there is none, or for the first unreadable one unless they are skipped.
-    """
-    names = find_images(images)
-    encoder = load_encoder(checkpoint, find_device(device), text=False)
-    info = describe(encoder, dataset="", split="", root=images)
-    skipped: list[str] = []
-    with (
-        FeatureWriter(out, info, encoder.recipe.embedding_dim, overwrite=overwrite) as writer,
-        progress.track("embedding images", len(names)) as advance,
-    ):
-        paths = [images / name for name in names]
-        for rows, embeddings, problems in embed_images(encoder.dual, encoder.transform, paths, workers):
-            if problems and not skip_unreadable:
-                raise DataError(f"{problems[0]}\nNothing was written. --skip-unreadable leaves such images out.")
-            skipped += problems
-            if rows:
-                writer.add_images([names[row] for row in rows], [UNKNOWN_PERSON] * len(rows), embeddings)
-            advance(len(rows) + len(problems), "")
-        if len(skipped) == len(names):
-            raise DataError(f"{images}: none of its {len(names)} images could be read. The first: {skipped[0]}")
-    return EmbedResult(out, len(names) - len(skipped), 0, tuple(skipped))
+    return EmbedResult(out, len(records), len(captions.captions))
 
 
 @torch.inference_mode()
@@ -144,7 +106,7 @@ def embed_captions(
 def describe(encoder: LoadedEncoder, *, dataset: str, split: str, root: Path) -> FeatureInfo:
     """What a feature file says about where it comes from."""
     return FeatureInfo(
-        checkpoint=str(encoder.checkpoint.folder.resolve()),
+        checkpoint=encoder.place,
         checkpoint_sha256=encoder.checkpoint.fingerprint,
         recipe=dump_recipe(encoder.recipe),
         dataset=dataset,

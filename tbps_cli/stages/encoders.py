@@ -44,7 +44,7 @@ def load_pretrained(recipe: Recipe, dual: DualEncoder) -> list[str]:
     for half in HALVES:
         section = getattr(recipe, half)
         source = getattr(section, "weights", None)
-        if source is not None:
+        if source is not None and getattr(dual, half) is not None:
             getattr(dual, half).load_pretrained(_read_half(half, section, source, cache), source)
             loaded.append(half)
     return loaded

@@ -9,11 +9,11 @@ from typing import Any
 
 from tbps_cli.data.annotations import is_safe_name
 from tbps_cli.data.sources import image_folder
-from tbps_cli.errors import CheckpointError, FeatureError, FeatureMismatchError
-from tbps_cli.features import FeatureInfo, open_features
+from tbps_cli.errors import FeatureError
+from tbps_cli.features import open_features
 from tbps_cli.retrieval.gallery import ExactGallery
-from tbps_cli.runtime import SILENCE, Progress, find_device
-from tbps_cli.stages.assemble import LoadedEncoder, load_encoder
+from tbps_cli.runtime import SILENCE, Progress
+from tbps_cli.stages.asker import load_asker
 from tbps_cli.stages.embed import embed_captions
 
 
@@ -67,7 +67,7 @@ def search_many(
         images, info = features.images, features.info
         if images is None:
             raise FeatureError(f"{gallery}: holds captions but no images, so there is nothing to search.")
-        encoder = _load_asker(gallery, info, checkpoint, device)
+        encoder = load_asker(info, str(gallery), None if checkpoint is None else str(checkpoint), device)
         for query in queries:
             unknown = encoder.tokenizer.check_query(query)
             if unknown:
@@ -89,27 +89,6 @@ def search_many(
         )
         for scores, rows in zip(hits.scores.tolist(), hits.rows.tolist(), strict=True)
     ]
-
-
-def _load_asker(gallery: Path, info: FeatureInfo, checkpoint: Path | None, device: str) -> LoadedEncoder:
-    """The text encoder that embedded the gallery."""
-    try:
-        encoder = load_encoder(checkpoint or Path(info.checkpoint), find_device(device), image=False)
-    except CheckpointError as error:
-        if checkpoint is not None:
-            raise
-        raise CheckpointError(
-            f"{error}\n{gallery} was embedded with that checkpoint. If it has been moved, say where it is: "
-            "--checkpoint FOLDER."
-        ) from None
-    if encoder.checkpoint.fingerprint != info.checkpoint_sha256:
-        raise FeatureMismatchError(
-            f"{gallery} was embedded with {info.checkpoint} ({info.checkpoint_sha256[:12]}…), "
-            f"the query with {encoder.checkpoint.folder} ({encoder.checkpoint.fingerprint[:12]}…), "
-            "and their vectors cannot be compared. Embed the gallery again: "
-            f"tbps embed --checkpoint {encoder.checkpoint.folder} … --out {gallery} --overwrite"
-        )
-    return encoder
 
 
 def find_image(name: str, folder: Path) -> Path | None:

@@ -21,32 +21,21 @@ from tbps_cli.stages.assemble import load_encoder, open_dataset
 from tbps_cli.stages.evaluate import embed_split
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Images as strangers have them."""
-    images = tmp_path / "crops"
-    (images / "camera 1").mkdir(parents=True)
-    person = Image.linear_gradient("L").resize((40, 80)).convert("RGB")
-    person.save(images / "plain.jpg")
-    person.convert("L").save(images / "camera 1" / "grey.PNG")
-    person.convert("CMYK").save(images / "cmyk.jpg")
-    person.convert("P").save(images / "palette.gif")
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    person.save(images / "rotated.jpg", exif=exif)
-    (images / "notes.txt").write_text("no image")
-    return images
-
-
-def test_a_folder_becomes_a_gallery_of_names_below_it(folder: Path, tiny: TinyRun, tmp_path: Path) -> None:
+def test_a_folder_becomes_a_gallery_of_names_below_it(crops: Path, tiny: TinyRun, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "g.h5"
-    result = run_tbps("embed", "--checkpoint", tiny.run, "--images", folder, "--out", out)
+    result = run_tbps("embed", "--checkpoint", tiny.run, "--images", crops, "--out", out)
     assert result.exit_code == 0, result.stderr
     assert result.stdout.strip() == str(out)
     with open_features(out) as features:
         assert features.images is not None
         assert features.captions is None
-        assert features.images.names == ["camera 1/grey.PNG", "cmyk.jpg", "palette.gif", "plain.jpg", "rotated.jpg"]
+        assert list(features.images.names) == [
+            "camera 1/grey.PNG",
+            "cmyk.jpg",
+            "palette.gif",
+            "plain.jpg",
+            "rotated.jpg",
+        ]
         assert features.images.person_ids.tolist() == [-1] * 5
         rows = features.images.read()
     assert np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-2)
@@ -55,11 +44,11 @@ def test_a_folder_becomes_a_gallery_of_names_below_it(folder: Path, tiny: TinyRu
 
 
 def test_the_same_images_give_the_same_features_whatever_the_workers(
-    folder: Path, tiny: TinyRun, tmp_path: Path
+    crops: Path, tiny: TinyRun, tmp_path: Path
 ) -> None:
     for workers in (0, 2):
         out = tmp_path / f"{workers}.h5"
-        run_tbps("embed", "--checkpoint", tiny.run, "--images", folder, "--out", out, "--workers", workers)
+        run_tbps("embed", "--checkpoint", tiny.run, "--images", crops, "--out", out, "--workers", workers)
     with h5py.File(tmp_path / "0.h5") as one, h5py.File(tmp_path / "2.h5") as other:
         assert np.array_equal(one["images/features"], other["images/features"])
 
@@ -90,31 +79,32 @@ def test_features_are_those_of_the_encoder(tiny: TinyRun) -> None:
 
 @pytest.mark.parametrize("kind", ["text", "truncated", "huge"])
 def test_an_unreadable_image_is_named_and_can_be_left_out(
-    kind: str, folder: Path, tiny: TinyRun, tmp_path: Path
+    kind: str, crops: Path, tiny: TinyRun, tmp_path: Path
 ) -> None:
     from data.test_transforms import png_header
 
-    bad = folder / "bad.png"
+    bad = crops / "bad.png"
     bad.write_bytes({"text": b"no", "truncated": png_header(30, 60), "huge": png_header(60_000, 60_000)}[kind])
     out = tmp_path / "g.h5"
-    message = fail_tbps("embed", "--checkpoint", tiny.run, "--images", folder, "--out", out)
+    arguments = ["embed", "--checkpoint", tiny.run, "--images", crops, "--out", out]
+    message = fail_tbps(*arguments, "--strict")
     assert str(bad) in message
-    assert "--skip-unreadable" in message
+    assert "without --strict" in message
     assert not out.exists()
-    arguments = ["embed", "--checkpoint", tiny.run, "--images", folder, "--out", out]
-    result = run_tbps(*arguments, "--skip-unreadable", "--json")
+    result = run_tbps(*arguments, "--json")
     assert result.exit_code == 0
     summary = json.loads(result.stdout)
-    assert summary["images"] == 5
-    assert str(bad) in summary["skipped"][0]
+    assert (summary["images"], summary["unreadable"]) == (5, 1)
+    assert str(bad) in summary["problems"][0]
+    with open_features(out) as features:
+        assert features.skipped is not None
+        assert list(features.skipped.names) == ["bad.png"]
 
 
 def test_a_folder_of_unreadable_images_alone_is_an_error(tiny: TinyRun, tmp_path: Path) -> None:
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "a.jpg").write_bytes(b"")
-    message = fail_tbps(
-        "embed", "--checkpoint", tiny.run, "--images", tmp_path / "bad", "--out", tmp_path / "g.h5", "--skip-unreadable"
-    )
+    message = fail_tbps("embed", "--checkpoint", tiny.run, "--images", tmp_path / "bad", "--out", tmp_path / "g.h5")
     assert "none of its 1 images could be read" in message
     assert not (tmp_path / "g.h5").exists()
 
@@ -125,33 +115,33 @@ def test_a_folder_without_images_is_said(tiny: TinyRun, tmp_path: Path) -> None:
     assert "no image in it" in fail_tbps(*arguments, tmp_path / "empty")
     assert "no such folder" in fail_tbps(*arguments, tmp_path / "absent")
     (tmp_path / "file").write_text("")
-    assert "not a folder" in fail_tbps(*arguments, tmp_path / "file")
+    assert "neither an image nor a shard" in fail_tbps(*arguments, tmp_path / "file")
 
 
-def test_an_output_that_exists_is_kept_unless_asked(folder: Path, tiny: TinyRun, tmp_path: Path) -> None:
+def test_an_output_that_exists_is_kept_unless_asked(crops: Path, tiny: TinyRun, tmp_path: Path) -> None:
     out = tmp_path / "g.h5"
     out.write_text("precious")
-    arguments = ["embed", "--checkpoint", tiny.run, "--images", folder, "--out", out]
+    arguments = ["embed", "--checkpoint", tiny.run, "--images", crops, "--out", out]
     assert "--overwrite" in fail_tbps(*arguments)
     assert out.read_text() == "precious"
     assert run_tbps(*arguments, "--overwrite").exit_code == 0
 
 
-def test_a_place_that_cannot_be_written_is_said(folder: Path, tiny: TinyRun, tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_is_said(crops: Path, tiny: TinyRun, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    arguments = ["embed", "--checkpoint", tiny.run, "--images", folder, "--out"]
+    arguments = ["embed", "--checkpoint", tiny.run, "--images", crops, "--out"]
     assert str(tmp_path / "file") in fail_tbps(*arguments, tmp_path / "file" / "g.h5")
     assert "/proc/nowhere" in fail_tbps(*arguments, "/proc/nowhere/g.h5")
 
 
-def test_a_full_disk_is_said_and_leaves_nothing(folder: Path, tiny: TinyRun, tmp_path: Path) -> None:
+def test_a_full_disk_is_said_and_what_is_finished_stays(crops: Path, tiny: TinyRun, tmp_path: Path) -> None:
     """A file-size limit stands in for the full disk: writing fails in the middle, as it would."""
     script = (
         "import resource, signal, sys\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "from tbps_cli.cli.main import tbps\n"
-        f"tbps(['embed', '--checkpoint', {str(tiny.run)!r}, '--images', {str(folder)!r},\n"
+        f"tbps(['embed', '--checkpoint', {str(tiny.run)!r}, '--images', {str(crops)!r},\n"
         f"      '--out', {str(tmp_path / 'g.h5')!r}])"
     )
     result = subprocess.run(
@@ -160,7 +150,9 @@ def test_a_full_disk_is_said_and_leaves_nothing(folder: Path, tiny: TinyRun, tmp
     assert result.returncode == 1, result.stderr
     assert str(tmp_path / "g.h5") in result.stderr
     assert "Traceback" not in result.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["crops"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".g.h5.parts", "crops"]
+    assert run_tbps("embed", "--checkpoint", tiny.run, "--images", crops, "--out", tmp_path / "g.h5").exit_code == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["crops", "g.h5"]
 
 
 def test_an_unknown_data_set_and_split_are_said(tiny: TinyRun, tmp_path: Path) -> None:

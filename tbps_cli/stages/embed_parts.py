@@ -1,0 +1,144 @@
+"""The folder `.GALLERY.parts` beside a gallery that is being embedded: what a killed run leaves, and the next one takes up.
+
+    lock             held by the run that writes
+    identity.json    all that the bytes of the gallery depend on, by name, and when the first run began
+    000007.npz       part 7: some thousand images, embedded
+
+Whole files only. Knows arrays, not where they come from.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from tbps_cli.errors import FeatureError, OutputError
+from tbps_cli.features import BusyError, claim, open_features
+
+IDENTITY, LOCK, CREATED = "identity.json", "lock", "created"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some images in a row, embedded: n that were new, u that were known already, p that could not be read."""
+
+    rows: np.ndarray  # (n,) int64, of the listing
+    features: np.ndarray  # (n, D) float16 unit rows
+    hashes: np.ndarray  # (n, 16) uint8
+    unchanged: np.ndarray  # (u,) int64, of the listing
+    unreadable: np.ndarray  # (p,) int64, of the listing
+    reasons: np.ndarray  # UTF-8 of a JSON list of p texts, uint8
+
+    @property
+    def reason_texts(self) -> list[str]:
+        """Why each of the unreadable ones could not be read."""
+        return [str(reason) for reason in json.loads(self.reasons.tobytes())]
+
+
+class PartFolder:
+    """The parts of one gallery; several processes may have it open, each for parts of its own."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = Path(os.path.realpath(out))
+        self.folder = self.out.with_name(f".{self.out.name}.parts")
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep all other runs away. Raises OutputError where one is at it already."""
+        with self._explained():
+            self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with self._explained():
+                lock = claim(self.folder / LOCK)
+        except BusyError as error:
+            raise OutputError(f"{self.out}: {error}. Wait for it, or choose another --out.") from None
+        try:
+            yield
+        finally:
+            os.close(lock)
+            if not any(self.folder.glob("[0-9]*.npz")):  # nothing is finished, or all is
+                shutil.rmtree(self.folder, ignore_errors=True)
+
+    def identity(self) -> dict[str, str]:
+        """What the parts that are there are of; empty where there are none."""
+        try:
+            found = json.loads((self.folder / IDENTITY).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the gallery is there, and only the parts that it was made of are still to be removed."""
+        identity = self.identity()
+        if not identity or not self.out.is_file():
+            return False
+        try:
+            with open_features(self.out) as features:
+                return features.info.created == identity[CREATED]
+        except FeatureError:
+            return False
+
+    def begin(self, identity: Mapping[str, str]) -> None:
+        """Leave nothing of another run, and say what the parts will be of. Raises OutputError."""
+        with self._explained():
+            (self.folder / IDENTITY).unlink(missing_ok=True)  # first: parts of nothing are nobody's
+        self.clear()
+        self._write(IDENTITY, json.dumps(dict(identity), indent=2).encode())
+
+    def list_missing(self, count: int) -> list[int]:
+        """The parts, of so many, that are still to be made."""
+        return [number for number in range(count) if not self._part(number).exists()]
+
+    def write(self, number: int, part: Part) -> None:
+        """Write a part. Raises OutputError; those that are there stay."""
+        with self._explained():
+            partial = self.folder / f".{number:06}.npz"
+            with partial.open("wb") as file:
+                np.savez(file, **{item.name: getattr(part, item.name) for item in fields(Part)})
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(self._part(number))
+
+    def read(self, number: int) -> Part:
+        """Read a part. Raises OutputError for one that is damaged."""
+        path = self._part(number)
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                return Part(**{item.name: arrays[item.name] for item in fields(Part)})
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise OutputError(f"{path}: damaged ({error}). Remove it, and give the same command again.") from None
+
+    def clear(self) -> None:
+        """Remove all but the lock. Raises OutputError."""
+        with self._explained():
+            for path in [*self.folder.glob("*.npz"), *self.folder.glob(".*.npz")]:
+                path.unlink()
+            (self.folder / IDENTITY).unlink(missing_ok=True)  # last: it tells a finished gallery
+
+    def _part(self, number: int) -> Path:
+        return self.folder / f"{number:06}.npz"
+
+    def _write(self, name: str, content: bytes) -> None:
+        with self._explained():
+            partial = self.folder / f".{name}"
+            partial.write_bytes(content)
+            partial.replace(self.folder / name)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(
+                f"{self.out} cannot be written: {error.strerror or error} at {error.filename or self.folder}. Make room "
+                "there and give the same command again: what is finished stays."
+            ) from error
