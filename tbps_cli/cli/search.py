@@ -3,55 +3,100 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tbps_cli.cli import options
+from tbps_cli.cli.printable import printable
+
+if TYPE_CHECKING:
+    from tbps_cli.stages.search import Query
 
 
 @click.command()
-@click.argument("query")
-@click.option("--gallery", required=True, type=click.Path(path_type=Path), help="Feature file of `tbps embed`.")
-@click.option("-k", type=click.IntRange(1, 10_000), default=10, show_default=True, help="How many hits.")
+@click.argument("query", required=False)
+@click.option(
+    "--gallery", "galleries", required=True, multiple=True, metavar="PLACE",
+    help="Feature file of `tbps embed`, or http://HOST:19530/COLLECTION of Milvus; may be given again.",
+)  # fmt: skip
+@click.option("-k", type=click.IntRange(1, 10_000), default=10, show_default=True, help="How many hits a query.")
+@click.option("--also", multiple=True, metavar="SENTENCE", help="Another sentence about the same person.")
+@click.option("--image", type=click.Path(path_type=Path), help="Find more like this image, with or without QUERY.")
+@click.option("--image-weight", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Beside QUERY.")
+@click.option(
+    "--queries", type=click.Path(path_type=Path, allow_dash=True),
+    help="File of queries, one a line; tabs part sentences about one person.",
+)  # fmt: skip
+@click.option("--where", multiple=True, metavar="CONDITION", help="Only images with camera=3, time>=2024-01-31, …")
+@click.option("--min-score", type=float, help="No hits below this cosine.")
+@click.option("--rerank", is_flag=True, help="Let the best hits support each other (k-reciprocal re-ranking).")
+@click.option("--exact", is_flag=True, help="Compare every image, even where there is an index.")
 @click.option("--sheet", type=click.Path(path_type=Path), help="Write a contact sheet (PNG).")
 @click.option("--html", type=click.Path(path_type=Path), help="Write one self-contained page.")
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="Where the gallery's checkpoint lies now.")
+@click.option("--checkpoint", metavar="PLACE", help="Where the gallery's checkpoint lies now.")
 @options.device
 @options.overwrite
 @options.as_json
 def command(
-    query: str,
-    gallery: Path,
-    k: int,
+    query: str | None,
+    galleries: tuple[str, ...],
+    also: tuple[str, ...],
+    image: Path | None,
+    image_weight: float,
+    queries: Path | None,
     sheet: Path | None,
     html: Path | None,
-    checkpoint: Path | None,
-    device: str,
     overwrite: bool,
     as_json: bool,
+    **how: Any,
 ) -> None:
-    """Find the images of a gallery that are most like QUERY.
+    """Find the images of galleries that are most like QUERY.
 
-    The score is the cosine similarity, from -1 to 1. Queries are neither stored nor sent anywhere.
+    The score is the cosine similarity, from -1 to 1; with --rerank it is a share of agreement, from 0 to 1. An index
+    of `tbps gallery index` is used where there is one. Queries are neither stored nor sent anywhere, unless the
+    gallery is a server's: that gets their vectors.
 
     \b
     Examples:
       tbps search "woman in red coat" --gallery g.h5
       tbps search "man with a backpack and white shoes" --gallery g.h5 -k 20 --sheet hits.png
+      tbps search "woman in red coat" --also "a lady wears a long red coat" --gallery a.h5 --gallery b.h5 --rerank
+      tbps search "with a black bag" --image crop.jpg --gallery g.h5 --where camera=3
+      tbps search --queries people.txt --gallery g.h5 --json
     """
+    if queries is not None and (query is not None or also or image is not None):
+        raise click.UsageError("--queries is all that is asked: leave out QUERY, --also and --image.")
+    if queries is None and query is None and image is None:
+        raise click.UsageError("describe someone: give QUERY, --image or --queries.")
+    if also and query is None:
+        raise click.UsageError("--also adds to QUERY: give one.")
+    if queries is not None and sheet is not None:
+        raise click.UsageError("--sheet shows one query; --html shows them all.")
     from tbps_cli.cli import show
-    from tbps_cli.stages.search import search
+    from tbps_cli.stages.queries import read_queries
+    from tbps_cli.stages.search import Query, search_many
 
     if sheet or html:
         from tbps_cli.stages.show import check_outputs, show_hits
 
         check_outputs(sheet, html, overwrite=overwrite)
     progress = show.RichProgress()
-    hits = search(query, gallery, k=k, checkpoint=checkpoint, device=device, progress=progress)
+    sentences = (query, *also) if query is not None else ()
+    asked = [Query(sentences, image, image_weight)] if queries is None else read_queries(queries, progress)
+    found = search_many(asked, galleries, progress=progress, **how)
+    searches = list(zip(asked, found, strict=True))
     if as_json:
-        show.print_json({"query": query, "gallery": str(gallery), "hits": [hit.as_dict() for hit in hits]})
+        place = galleries[0] if len(galleries) == 1 else list(galleries)
+        told = [
+            {"query": one.title, "gallery": place, "hits": [hit.as_dict() for hit in hits]} for one, hits in searches
+        ]
+        show.print_json(told[0] if queries is None else {"searches": told})
     else:
-        show.print_hits(hits)
+        for one, hits in searches:
+            if queries is not None:
+                click.echo(printable(one.title))
+            show.print_hits(hits)
     if sheet or html:
-        for path in show_hits(query, hits, sheet=sheet, html=html, overwrite=overwrite):
+        for path in show_hits(searches, sheet=sheet, html=html, overwrite=overwrite):
             progress.note(f"wrote {path}")

@@ -80,14 +80,19 @@ def _plain(cell: str) -> str:
 
 def print_hits(hits: Sequence[Hit]) -> None:
     """The hits of a search, best first."""
+    if not hits:
+        sys.stdout.write("nothing found\n")
+        return
     known = any(hit.person_id is not None for hit in hits)
-    columns = ["rank", "score", *(["person"] if known else []), "image"]
+    several = len({hit.gallery for hit in hits}) > 1
+    columns = ["rank", "score", *(["person"] if known else []), "image", *(["gallery"] if several else [])]
     rows = [
         [
             str(hit.rank),
             f"{hit.score:.3f}",
             *([str(hit.person_id) if hit.person_id is not None else ""] if known else []),
             hit.name,
+            *([hit.gallery] if several else []),
         ]
         for hit in hits
     ]

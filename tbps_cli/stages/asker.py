@@ -1,15 +1,34 @@
-"""The text encoder that may ask a gallery: the one of the checkpoint that embedded it."""
+"""The encoder that may ask a gallery: the one of the checkpoint that embedded it."""
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from tbps_cli.errors import CheckpointError, FeatureMismatchError
-from tbps_cli.features import FeatureInfo
 from tbps_cli.runtime import find_device
 from tbps_cli.stages.assemble import LoadedEncoder, load_encoder
 
 
-def load_asker(info: FeatureInfo, place: str, checkpoint: str | None, device: str) -> LoadedEncoder:
-    """Load the text encoder that embedded a gallery, and no byte of its image encoder.
+class AskedInfo(Protocol):
+    """What any gallery says of itself, in a file or in an engine."""
+
+    @property
+    def checkpoint(self) -> str: ...
+
+    @property
+    def checkpoint_sha256(self) -> str: ...
+
+    @property
+    def dataset(self) -> str: ...
+
+    @property
+    def root(self) -> str: ...
+
+
+def load_asker(
+    info: AskedInfo, place: str, checkpoint: str | None, device: str, *, image: bool = False
+) -> LoadedEncoder:
+    """Load the text encoder that embedded a gallery, and no byte of its image encoder unless that asks too.
 
     Args:
         info: what the gallery says of itself.
@@ -23,7 +42,7 @@ def load_asker(info: FeatureInfo, place: str, checkpoint: str | None, device: st
         DeviceError: the device is not there.
     """
     try:
-        encoder = load_encoder(checkpoint or info.checkpoint, find_device(device), image=False)
+        encoder = load_encoder(checkpoint or info.checkpoint, find_device(device), image=image)
     except CheckpointError as error:
         if checkpoint is not None:
             raise
@@ -31,11 +50,16 @@ def load_asker(info: FeatureInfo, place: str, checkpoint: str | None, device: st
             f"{error}\n{place} was embedded with that checkpoint. If it has been moved, say where it is: "
             "--checkpoint FOLDER."
         ) from None
+    check_asker(encoder, info, place)
+    return encoder
+
+
+def check_asker(encoder: LoadedEncoder, info: AskedInfo, place: str) -> None:
+    """Raises FeatureMismatchError when a gallery was embedded by another checkpoint."""
     if encoder.checkpoint.fingerprint != info.checkpoint_sha256:
         raise FeatureMismatchError(
             f"{place} was embedded with {info.checkpoint} ({info.checkpoint_sha256[:12]}…), "
-            f"the query with {encoder.checkpoint.folder} ({encoder.checkpoint.fingerprint[:12]}…), "
+            f"the query with {encoder.place} ({encoder.checkpoint.fingerprint[:12]}…), "
             "and their vectors cannot be compared. Embed the gallery again: "
-            f"tbps embed --checkpoint {encoder.checkpoint.folder} … --out {place} --overwrite"
+            f"tbps embed --checkpoint {encoder.place} … --out {place} --overwrite"
         )
-    return encoder

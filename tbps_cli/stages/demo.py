@@ -77,7 +77,7 @@ def demo(recipe: Recipe, out: Path, *, device: str = "auto", progress: Progress 
     evaluation = evaluate_features(gallery, progress=progress).evaluation
     truths = read_truth(open_dataset(dataset, root, progress)[0].folder, "test")
     short_queries = _score_short_queries(result, gallery, truths, device)
-    searches = search_many([query.text for query in QUERIES], gallery, k=SHOWN_HITS, device=device, progress=progress)
+    searches = search_many([query.text for query in QUERIES], [gallery], k=SHOWN_HITS, device=device, progress=progress)
     seconds = time.monotonic() - started
     write_demo_page(
         searches=_show_searches(searches, truths),
