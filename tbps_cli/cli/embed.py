@@ -24,6 +24,7 @@ from tbps_cli.cli import options
     help="auto: the fastest whose embeddings keep a cosine of 0.999.",
 )  # fmt: skip
 @click.option("--batch", type=click.IntRange(1, 65_536), default=64, show_default=True, help="Images at once.")
+@click.option("--compile", is_flag=True, help="Translate the encoder first: a minute that pays for many images.")
 @options.dataset(help="Or images and captions of a split:")
 @options.split
 @options.root

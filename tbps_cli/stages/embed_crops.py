@@ -72,6 +72,7 @@ def embed_crops(
     strict: bool = False,
     precision: Precision = "auto",
     batch: int = 64,
+    compile: bool = False,
     workers: int = 0,
     device: str = "auto",
     overwrite: bool = False,
@@ -84,6 +85,7 @@ def embed_crops(
     root: the folder that names start from; absent: the one that all sources have in common.
     metadata: a CSV with a column `name` and others, which become columns of the gallery.
     append: add to the gallery `out` what it does not have, by name and content.
+    compile: have torch.compile translate the encoder, which takes most of a minute and is worth it for many images.
     strict: an unreadable image is an error, instead of being left out and named in the file.
 
     Raises DataError, CheckpointError, FeatureError, DeviceError, DependencyError, OutputError or TrainingError.
@@ -110,7 +112,7 @@ def embed_crops(
             encoder = load_encoder(checkpoint, found, text=False)
             if grown is not None:
                 grown.match(crops, encoder.checkpoint.fingerprint, encoder.recipe.embedding_dim)
-        job = _Job(encoder, crops, folder, batch, workers, strict, append or overwrite, grown, metadata)
+        job = _Job(encoder, crops, folder, batch, compile, workers, strict, append or overwrite, grown, metadata)
         if not processes.is_first:
             return job.run(processes, precision, SILENCE, overwrite=overwrite)
         with folder.held():
@@ -127,6 +129,7 @@ class _Job:
     crops: Crops
     folder: PartFolder
     batch: int
+    compile: bool
     workers: int
     strict: bool
     replaces: bool
@@ -138,7 +141,9 @@ class _Job:
         with processes.share_fate():
             identity = self._begin(asked, overwrite=overwrite) if processes.is_first else {}
         identity = processes.broadcast(identity)
-        encode = BulkEncoder(self.encoder.dual, self.encoder.transform, identity["precision"])
+        encode = BulkEncoder(
+            self.encoder.dual, self.encoder.transform, identity["precision"], self.batch * self.compile
+        )
         missing = processes.broadcast(self.folder.list_missing(self._parts))
         done = self.crops.count - sum(map(self._size, missing))
         if done:
@@ -182,7 +187,7 @@ class _Job:
             "images": self.crops.fingerprint(),
             "checkpoint": self.encoder.checkpoint.fingerprint,
             "batch": str(self.batch),
-            "asked precision": asked,
+            "asked precision": f"{asked}{' compiled' if self.compile else ''}",
             "gallery": self.grown.digest if self.grown else "",
         }
         before = self.folder.identity()

@@ -24,20 +24,27 @@ class BulkEncoder:
     """Pixels -> unit vectors, at one precision.
 
     Weights stay float32; products are computed in `precision`, and vectors are normalised in float32.
+
+    compiled: images of a batch, which torch.compile translates the encoder for; a smaller batch is filled up. 0: none.
     """
 
-    def __init__(self, dual: DualEncoder, transform: ImageTransform, precision: str = "float32") -> None:
-        self.dual, self.precision = dual, precision
+    def __init__(
+        self, dual: DualEncoder, transform: ImageTransform, precision: str = "float32", compiled: int = 0
+    ) -> None:
+        self.precision, self._batch = precision, compiled
+        self._encode = torch.compile(dual.encode_image) if compiled else dual.encode_image
         self.device = next(dual.parameters()).device
         self._mean, self._std = transform.mean.to(self.device), transform.std.to(self.device)
 
     @torch.inference_mode()
     def __call__(self, pixels: Tensor) -> Tensor:
         """(n, 3, H, W) uint8 -> (n, D) float32 on the CPU."""
-        images = (pixels.to(self.device).float() / 255 - self._mean) / self._std
+        missing = max(0, self._batch - len(pixels))
+        filled = torch.cat([pixels, pixels.new_zeros(missing, *pixels.shape[1:])]) if missing else pixels
+        images = (filled.to(self.device).float() / 255 - self._mean) / self._std
         kind = _TYPES[self.precision]
         with torch.autocast(self.device.type, dtype=kind, enabled=kind is not torch.float32):
-            return self.dual.encode_image(images).cpu()
+            return self._encode(images)[: len(pixels)].cpu()
 
 
 def choose_precision(build: Callable[[str], BulkEncoder], sample: Tensor) -> str:

@@ -311,6 +311,22 @@ def test_half_precision_is_near_the_whole(images: Path, tiny: TinyRun, tmp_path:
     assert not torch.equal(whole, half)
 
 
+def test_a_small_batch_is_filled_up_for_a_compiled_encoder(tiny: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tbps_cli.stages.assemble import load_encoder
+
+    sizes: list[int] = []
+
+    def compile(encode: Any) -> Any:
+        return lambda images: (sizes.append(len(images)), encode(images))[1]
+
+    monkeypatch.setattr(torch, "compile", compile)
+    encoder = load_encoder(tiny.run, torch.device("cpu"), text=False)
+    pixels = torch.randint(0, 255, (5, 3, 32, 16), dtype=torch.uint8)
+    compiled = BulkEncoder(encoder.dual, encoder.transform, compiled=8)(pixels)
+    assert sizes == [8]
+    assert torch.allclose(compiled, BulkEncoder(encoder.dual, encoder.transform)(pixels), atol=1e-6)
+
+
 def test_the_command_adds_and_says_so(images: Path, tiny: TinyRun, tmp_path: Path) -> None:
     arguments = ["embed", "--checkpoint", tiny.run, "--images", images, "--out", tmp_path / "g.h5", "--json"]
     first = json.loads(run_tbps(*arguments).stdout)
