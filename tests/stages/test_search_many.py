@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import TinyRun, fail_tbps, run_tbps, tiny_recipe
+from PIL import Image
 
 from tbps_cli.features import FeatureWriter, open_features, select
 from tbps_cli.retrieval.rerank import rerank_candidates
@@ -199,3 +202,35 @@ def test_an_index_is_used_and_agrees(tiny: TinyRun, tmp_path: Path, monkeypatch:
     select(gallery, np.arange(40), gallery, overwrite=True)
     assert "tbps gallery index" in fail_tbps("search", RED, "--gallery", gallery)
     assert run_tbps("search", RED, "--gallery", gallery, "--exact").exit_code == 0
+
+
+def test_evaluation_and_search_rank_alike(tiny: TinyRun, tmp_path: Path) -> None:
+    table = tmp_path / "queries.csv"
+    assert run_tbps("evaluate", tiny.gallery, "--per-query", table).exit_code == 0
+    with table.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    found = search_many([line["caption"] for line in lines], [tiny.gallery], k=48)
+    people = [[hit.person_id for hit in hits] for hits in found]
+    first = [ranked.index(int(line["person_id"])) + 1 for ranked, line in zip(people, lines, strict=True)]
+    assert first == [int(line["first_rank"]) for line in lines]
+
+
+WILD = ["a\nb.png", "<b>bold.png", "\"quoted'.png", "[red]markup.png", "tab\tand\x1b[31m.png"]
+
+
+def test_wild_names_are_found_and_shown_as_they_are(tiny: TinyRun, tmp_path: Path) -> None:
+    folder = tmp_path / "crops"
+    folder.mkdir()
+    for number, name in enumerate(WILD):
+        Image.new("RGB", (10, 20), (number * 40, 0, 0)).save(folder / name)
+    Image.new("RGB", (10, 20)).save(os.fsencode(folder) + b"/\xff.png", format="PNG")
+    gallery, page = tmp_path / "g.h5", tmp_path / "hits.html"
+    embedded = run_tbps("embed", "--checkpoint", tiny.run, "--images", folder, "--out", gallery)
+    assert "not UTF-8" in embedded.stderr
+    result = run_tbps("search", RED, "--gallery", gallery, "--html", page)
+    assert (result.exit_code, len(result.stdout.splitlines())) == (0, 1 + len(WILD))
+    assert "\x1b" not in result.stdout
+    hits = json.loads(run_tbps("search", RED, "--gallery", gallery, "--json").stdout)["hits"]
+    assert {hit["name"] for hit in hits} == set(WILD)
+    assert all(hit["image"] is not None for hit in hits)
+    assert "<b>" not in page.read_text()
