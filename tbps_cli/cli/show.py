@@ -72,10 +72,10 @@ def percent(fraction: float | None) -> str:
 
 
 def _plain(cell: str) -> str:
-    """Text as it stands: no markup, no control characters."""
+    """Text as it stands, on one line: no markup, no control characters."""
     from rich.markup import escape
 
-    return escape(printable(cell))
+    return escape(printable(cell.replace("\n", "\r")))
 
 
 def print_hits(hits: Sequence[Hit]) -> None:
