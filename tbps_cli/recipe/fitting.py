@@ -50,6 +50,7 @@ class DenoiserSection(Section):
     drop_prompt: Share = Field(0.1, description="of the prompts that are left empty")
     prior: float = Field(0.0, ge=0, description="weight of staying near what it drew before, without a prompt")
     average: Decay = Field(0.0, description="decay of the averaged weights; 0: none")
+    compile: bool = Field(False, description="have torch.compile make the UNet faster; the first step takes minutes")
     noise_emphasis: float = Field(
         0.0,
         ge=0,

@@ -19,6 +19,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from tiny_pipelines import build_tiny_pipeline
 
+from tbps_cli.data.records import PersonRecord
 from tbps_cli.errors import OutputError, TrainingError
 from tbps_cli.proximity.diffusion import small
 from tbps_cli.proximity.diffusion.editor import DiffusionEditor, DiffusionSettings
@@ -268,3 +269,21 @@ def test_what_the_small_pipeline_has_learnt_can_edit(
     edited = editor.generate([Image.new("RGB", (20, 40), (200, 30, 30))], [planned])[0]
     assert isinstance(edited, EditedImage)
     assert edited.image.size == (20, 40)
+
+
+def test_rare_colours_are_drawn_as_often_as_common_ones() -> None:
+    told = [("a red coat", 90), ("a blue coat", 10), ("a green coat and black shoes", 5), ("", 3)]
+    records = [
+        PersonRecord(Path(), f"{number}-{row}.jpg", (caption,) if caption else (), number, "train")
+        for number, (caption, count) in enumerate(told)
+        for row in range(count)
+    ]
+    shares = fitting._balance(records, 1.0)
+    assert shares.sum() == pytest.approx(1)
+    by_kind = [
+        sum(share for share, record in zip(shares, records, strict=True) if record.person_id == n) for n in range(4)
+    ]
+    assert by_kind[0] == pytest.approx(by_kind[1])
+    assert by_kind[2] == pytest.approx(2 * by_kind[0])  # two garments
+    half = fitting._balance(records, 0.5)
+    assert half[0] / half[90] == pytest.approx((shares[0] / shares[90]) ** 0.5)

@@ -30,6 +30,7 @@ class DenoiserFit:
     train_text: the text encoder learns too, as it must where it starts from random weights.
     drop_prompt: share of the prompts that are left empty, so that guidance has something to guide away from.
     noise_emphasis: how much more often a step sees strong noise: time t of T is drawn in proportion to t ** this.
+    compile: have torch.compile translate the UNet; the first step then takes minutes.
     prior: weight of staying near what the UNet predicted before, without a prompt; no class images are needed.
 
     Source: Ho et al. 2020, "Denoising Diffusion Probabilistic Models", equation 14; prior preservation after
@@ -50,6 +51,7 @@ class DenoiserFit:
         prior: float = 0.0,
         average: float = 0.0,
         noise_emphasis: float = 0.0,
+        compile: bool = False,
         seed: int = 0,
     ) -> None:
         self.pipeline = pipeline.freeze()
@@ -64,6 +66,8 @@ class DenoiserFit:
                 self._before = deepcopy(pipeline.unet)
             pipeline.unet.requires_grad_(True)
         pipeline.unet.train().to(memory_format=torch.channels_last)
+        if compile:
+            pipeline.unet.compile()
         if train_text:
             pipeline.text_encoder.requires_grad_(True)
             pipeline.text_encoder.train()

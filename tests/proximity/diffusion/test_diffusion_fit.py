@@ -172,3 +172,21 @@ def test_averages_are_those_of_a_slow_loop() -> None:
     learner.finish()
     assert torch.allclose(weight, expected, atol=1e-6)
     assert not torch.allclose(weight, seen[-1], atol=1e-6)
+
+
+@pytest.mark.parametrize("emphasis", [0.0, 1.0, 3.0])
+def test_strong_noise_is_seen_as_often_as_asked(emphasis: float) -> None:
+    fitting = DenoiserFit(build_tiny_pipeline(), steps=1, noise_emphasis=emphasis)
+    times = fitting._draw_times(20_000, torch.Generator().manual_seed(0)).double() / 1000
+    assert ((times >= 0) & (times < 1)).all()
+    for share in (0.25, 0.5, 0.75):  # of density (1 + p) t^p, the share below t is t^(1 + p)
+        assert (times < share).double().mean().item() == pytest.approx(share ** (1 + emphasis), abs=0.015)
+
+
+def test_the_unet_is_translated_where_that_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    translated = []
+    monkeypatch.setattr(nn.Module, "compile", lambda module: translated.append(type(module).__name__))
+    DenoiserFit(build_tiny_pipeline(), steps=1)
+    assert translated == []
+    DenoiserFit(build_tiny_pipeline(), steps=1, compile=True)
+    assert translated == ["UNet2DConditionModel"]
