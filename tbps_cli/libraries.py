@@ -1,4 +1,4 @@
-"""Importing open_clip, timm, transformers, diffusers and peft, in the one place that explains when they are broken.
+"""Importing open_clip, timm, transformers, diffusers, peft and faiss: the one place that explains broken ones.
 
 They take seconds to import, so nothing here is imported before it is asked for. Nearly all of them import
 torchvision, which breaks when it was built for another torch.
@@ -43,6 +43,11 @@ def import_diffusers(*names: str) -> ModuleType:
 def import_peft() -> ModuleType:
     """peft, which the extra `lora` brings. Raises DependencyError."""
     return _import("peft", "'tbps-cli[lora]'")
+
+
+def import_faiss() -> ModuleType:
+    """faiss, which the extra `faiss` brings. Raises DependencyError."""
+    return _import("faiss", "'tbps-cli[faiss]'")
 
 
 def _import(module: str, package: str, names: tuple[str, ...] = ()) -> ModuleType:

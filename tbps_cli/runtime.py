@@ -44,6 +44,17 @@ class Silence:
 SILENCE = Silence()
 
 
+class StepsBetween:
+    """Turns "so many are done" into "so many more are done"."""
+
+    def __init__(self, advance: Advance) -> None:
+        self.advance, self.done = advance, 0
+
+    def __call__(self, done: int, total: int) -> None:
+        self.advance(done - self.done, "")
+        self.done = done
+
+
 def find_device(name: str = "auto") -> torch.device:
     """The device of that name; `auto` takes the first GPU there is, else the CPU.
 
@@ -78,9 +89,9 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
     if precision == "float32":
         return torch.autocast(device.type, enabled=False)
     if precision == "fp16" and device.type == "cpu":
-        raise DeviceError("training.precision fp16 needs a GPU; use bf16 or float32 on a CPU.")
+        raise DeviceError("precision fp16 needs a GPU; use bf16 or float32 on a CPU.")
     if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
-        raise DeviceError(f"{torch.cuda.get_device_name(device)} has no bf16; use training.precision fp16.")
+        raise DeviceError(f"{torch.cuda.get_device_name(device)} has no bf16; use precision fp16.")
     return torch.autocast(device.type, torch.bfloat16 if precision == "bf16" else torch.float16)
 
 

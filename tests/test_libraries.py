@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tbps_cli.errors import DependencyError
-from tbps_cli.libraries import import_diffusers, import_open_clip, import_peft, import_timm, import_transformers
+from tbps_cli.libraries import (
+    import_diffusers,
+    import_faiss,
+    import_open_clip,
+    import_peft,
+    import_timm,
+    import_transformers,
+)
 
 
 @pytest.fixture
 def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder that is searched first, and whose packages have not been imported yet."""
-    packages = {"open_clip", "timm", "transformers", "diffusers", "peft"}
+    packages = {"open_clip", "timm", "transformers", "diffusers", "peft", "faiss"}
     for name in [name for name in sys.modules if name.partition(".")[0] in packages]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(tmp_path)
@@ -84,10 +91,12 @@ def test_the_bars_of_the_libraries_are_silenced(broken: Path) -> None:
         assert sys.modules[f"{name}.utils.logging"].bars is False
 
 
-def test_peft_comes_with_an_extra(broken: Path) -> None:
-    (broken / "peft.py").write_text("raise ImportError('no such thing')")
-    with pytest.raises(DependencyError, match=r"peft cannot be imported .*pip install --upgrade 'tbps-cli\[lora\]'"):
-        import_peft()
+@pytest.mark.parametrize(("name", "load", "extra"), [("peft", import_peft, "lora"), ("faiss", import_faiss, "faiss")])
+def test_some_come_with_an_extra(broken: Path, name: str, load: Callable[[], object], extra: str) -> None:
+    (broken / f"{name}.py").write_text("raise ImportError('no such thing')")
+    wanted = rf"{name} cannot be imported .*pip install --upgrade 'tbps-cli\[{extra}\]'"
+    with pytest.raises(DependencyError, match=wanted):
+        load()
 
 
 def test_any_other_error_of_a_package_keeps_its_traceback(broken: Path) -> None:

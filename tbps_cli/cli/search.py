@@ -11,7 +11,7 @@ from tbps_cli.cli import options
 from tbps_cli.cli.printable import printable
 
 if TYPE_CHECKING:
-    from tbps_cli.stages.search import Query
+    from tbps_cli.stages.queries import Query
 
 
 @click.command()
@@ -74,8 +74,8 @@ def command(
     if queries is not None and sheet is not None:
         raise click.UsageError("--sheet shows one query; --html shows them all.")
     from tbps_cli.cli import show
-    from tbps_cli.stages.queries import read_queries
-    from tbps_cli.stages.search import Query, search_many
+    from tbps_cli.stages.queries import Query, read_queries
+    from tbps_cli.stages.search import search_many
 
     if sheet or html:
         from tbps_cli.stages.show import check_outputs, show_hits

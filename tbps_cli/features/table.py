@@ -142,11 +142,11 @@ class FeatureTable:
             bad_row = first_bad_row(block, NORM_TOLERANCE)
             if bad_row is not None:
                 self._container.refuse(f"{place}, row {start + bad_row} {why_bad(block[bad_row])}")
-            if self._checksums is not None:
+            if self.checksums is not None:
                 checksums.add(halves)
                 found = checksums.values(is_end=start + rows >= self.count)
                 for index in range(compared, len(found)):
-                    if found[index] != self._checksums[index]:
+                    if found[index] != self.checksums[index]:
                         self._container.refuse(f"{place}, {self._span(index)}: {WRONG_CHECKSUM}")
                 compared = len(found)
             yield block
@@ -207,7 +207,7 @@ class FeatureTable:
             start = stop
 
     @cached_property
-    def _checksums(self) -> np.ndarray | None:
+    def checksums(self) -> np.ndarray | None:
         """(ceil(N / CHECKSUM_ROWS),) uint32; None in format 1, where HDF5 has its own."""
         if "checksums" not in self._datasets:
             return None
@@ -224,10 +224,10 @@ class FeatureTable:
                 with self._container.reading(place):
                     halves = self._datasets["features"][start : start + CHECKSUM_ROWS]
                 rows = halves.astype(np.float32)
-                if self._checksums is not None:
+                if self.checksums is not None:
                     checksums = BlockChecksums()
                     checksums.add(halves)
-                    if checksums.values(is_end=True) != [self._checksums[index]]:
+                    if checksums.values(is_end=True) != [self.checksums[index]]:
                         findings.append(Finding(place, f"{span}: {WRONG_CHECKSUM}"))
             except RefusedError as error:
                 findings.append(Finding(place, f"{span}: {error.problem}"))

@@ -17,6 +17,8 @@ Not known here: checkpoints and feature files beyond the two digests that say wh
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -31,9 +33,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tbps_cli.errors import DependencyError, FeatureError, FeatureMismatchError, OutputError
+from tbps_cli.errors import FeatureError, FeatureMismatchError, OutputError
+from tbps_cli.libraries import import_faiss
 from tbps_cli.retrieval.gallery import ExactGallery, Hits
 from tbps_cli.retrieval.index_choice import IndexHeader, IndexOrigin, IndexParameters, MeasuredRecall
+from tbps_cli.retrieval.shortlist import score_exactly
 
 MAGIC = b"tbps index 1\n"
 DIGEST_END = len(MAGIC) + 65
@@ -141,7 +145,7 @@ class FaissGallery:
         if self._matrix is not None:
             for query, place, score in zip(asked.numpy(), rows, scores, strict=True):
                 place.sort()  # rows that lie beside each other on the disk are read together
-                score[place >= 0] = self._read(place[place >= 0]) @ query
+                score[place >= 0] = score_exactly(self._matrix[place[place >= 0]], query.astype(np.float64))
         scores = np.where(rows >= 0, scores, -np.inf)
         order = np.lexsort((rows, -scores))[:, :k]
         best = np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
@@ -205,7 +209,7 @@ def save_index(
     *,
     overwrite: bool = False,
 ) -> Path:
-    """Write an index file, whole or not at all.
+    """Write an index file, whole or not at all; what a killed writer left beside it is removed.
 
     Raises:
         OutputError: `path` exists and may not be overwritten, or cannot be written.
@@ -214,7 +218,10 @@ def save_index(
         raise OutputError(f"{path} exists; choose another name or pass --overwrite")
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
+        _remove_leftovers(path)
         with open(partial, "w+b") as file:
+            with suppress(OSError):  # not every disk can lock
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             file.write(bytes(HEADER_BYTES))
             gallery.write(file)
             payload = file.tell() - HEADER_BYTES
@@ -267,7 +274,7 @@ def open_index(
         if (expected not in (None, header.origin)) or (matrix is not None and matrix.shape != shape):
             raise FeatureMismatchError(
                 f"{path} was built from another gallery, or the gallery was changed since. "
-                f"Build it again: tbps gallery index GALLERY --kind {header.parameters.kind}"
+                f"Build it again: tbps gallery index GALLERY --kind {header.parameters.kind} --overwrite"
             )
         if _digest(file) != digest:
             _refuse(path, "it is damaged or was changed: its sha256 is not the one in its header")
@@ -280,17 +287,6 @@ def open_index(
     if not is_promised or (index.ntotal, index.d, getattr(index, "nlist", 0)) != (*shape, header.parameters.lists):
         _refuse(path, f"its header promises {header.parameters.kind} of {shape}, and something else follows")
     return FaissGallery(index, header.parameters, matrix), header
-
-
-def import_faiss() -> ModuleType:
-    """faiss, which the extra `faiss` brings. Raises DependencyError."""
-    try:
-        import faiss
-    except ImportError as error:
-        raise DependencyError(
-            f"faiss cannot be imported ({error}). Install it: pip install --upgrade 'tbps-cli[faiss]'"
-        ) from error
-    return faiss  # type: ignore[no-any-return]
 
 
 def _make_index(faiss: ModuleType, parameters: IndexParameters, seed: int) -> Any:
@@ -345,6 +341,14 @@ def _check_allowed(allowed: np.ndarray, count: int) -> int:
     return len(allowed)
 
 
+def _remove_leftovers(path: Path) -> None:
+    """Remove what killed writers left: a lock dies with its process. Disks without locks keep it."""
+    for partial in path.parent.glob(f".{glob.escape(path.name)}.partial-*"):
+        with suppress(OSError), open(partial, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            partial.unlink()
+
+
 def _digest(file: BinaryIO) -> str:
     """sha256 of everything behind the digest."""
     digest = hashlib.sha256()
@@ -378,4 +382,4 @@ def _read_header(path: Path, file: BinaryIO) -> tuple[str, IndexHeader]:
 
 
 def _refuse(path: Path, problem: str) -> NoReturn:
-    raise FeatureError(f"{path}: {problem}. Build it again: tbps gallery index GALLERY")
+    raise FeatureError(f"{path}: {problem}. Build it again: tbps gallery index GALLERY --overwrite")

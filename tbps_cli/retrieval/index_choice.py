@@ -21,7 +21,7 @@ Not known here: FAISS, files, and where queries come from.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -186,8 +186,20 @@ def choose_parameters(kind: str, count: int, dimension: int, memory_bytes: int |
     raise FeatureError(
         f"an index {kind} of {count:,} rows and {dimension} dimensions takes at least "
         f"{choices[-1].memory_bytes / 1e6:,.0f} MB, and {(memory_bytes or 0) / 1e6:,.0f} MB are allowed. "
-        + ("Allow more memory, or split the gallery." if kind == "ivf-pq" else "Allow more memory, or use ivf-pq.")
+        + (
+            "Allow more memory, or use ivf-pq."
+            if kind != "ivf-pq" and count >= PQ_WORDS
+            else "Allow more memory, or split the gallery."
+        )
     )
+
+
+def choose_kind(count: int, dimension: int, memory_bytes: int | None = None) -> str:
+    """Choose the fastest kind of which there is one within the memory."""
+    for kind in ("hnsw", "ivf-sq8"):
+        if memory_bytes is None or _choices(kind, count, dimension)[-1].memory_bytes <= memory_bytes:
+            return kind
+    return "ivf-pq" if count >= PQ_WORDS else "sq8"
 
 
 def measure_recall(index: Gallery, exact: Gallery, queries: Tensor, k: int = 10) -> float:
@@ -200,7 +212,13 @@ def measure_recall(index: Gallery, exact: Gallery, queries: Tensor, k: int = 10)
 
 
 def tune_breadth(
-    gallery: TunableGallery, exact: Gallery, queries: Tensor, *, wanted: float = RECALL_WANTED, k: int = 10
+    gallery: TunableGallery,
+    exact: Gallery,
+    queries: Tensor,
+    *,
+    wanted: float = RECALL_WANTED,
+    k: int = 10,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Tuned[TunableGallery]:
     """Choose the smallest breadth that reaches the recall wanted, or the one of best recall where none does.
 
@@ -209,16 +227,22 @@ def tune_breadth(
         exact: exact search over the same rows.
         queries: (Q, D) unit vectors of texts.
         wanted: a fraction.
+        progress: called with the number of searches done and of those there may be.
     """
+    candidates = [gallery.with_breadth(breadth) for breadth in gallery.parameters.breadths()] or [gallery]
     truth = exact.search(queries, k).rows
     best: tuple[float, TunableGallery] | None = None
-    for candidate in [gallery.with_breadth(breadth) for breadth in gallery.parameters.breadths()] or [gallery]:
+    for done, candidate in enumerate(candidates, start=1):
+        if progress is not None:
+            progress(done, len(candidates) + 1)
         recall = _overlap(candidate.search(queries, k).rows, truth)
         if best is None or recall > best[0]:
             best = recall, candidate
         if recall >= wanted:
             break
     assert best is not None
+    if progress is not None:
+        progress(len(candidates) + 1, len(candidates) + 1)
     return Tuned(best[1], MeasuredRecall(best[0], k, len(queries), gallery.is_rescored))
 
 

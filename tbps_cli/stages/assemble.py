@@ -25,7 +25,7 @@ from tbps_cli.losses.words import WordLoss
 from tbps_cli.proximity.captions import CaptionAugmenter
 from tbps_cli.proximity.mixup import FeatureMixup, PairMixup
 from tbps_cli.recipe import Recipe, parse_recipe
-from tbps_cli.runtime import Advance, Progress
+from tbps_cli.runtime import Progress, StepsBetween
 from tbps_cli.stages.encoders import build_dual, build_tokenizer, load_pretrained, read_tokenizer
 from tbps_cli.stages.zero_shot import is_zero_shot, read_zero_shot
 from tbps_cli.toypedes.dataset import SIZES, draw_dataset, is_current
@@ -67,18 +67,7 @@ def draw_toy(dataset: str, root: Path | None, progress: Progress) -> Path:
     if is_current(folder, size, TOY_SEED):
         return folder
     with progress.track(f"drawing {folder.name}", size.images) as advance:
-        return draw_dataset(folder, size, seed=TOY_SEED, progress=_StepsBetween(advance))
-
-
-class _StepsBetween:
-    """Turns "so many are done" into "so many more are done"."""
-
-    def __init__(self, advance: Advance) -> None:
-        self.advance, self.done = advance, 0
-
-    def __call__(self, done: int, total: int) -> None:
-        self.advance(done - self.done, "")
-        self.done = done
+        return draw_dataset(folder, size, seed=TOY_SEED, progress=StepsBetween(advance))
 
 
 def build_transform(recipe: Recipe) -> ImageTransform:

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from tbps_cli.data.transforms import ImageTransform
 from tbps_cli.encoders.dual import DualEncoder
+from tbps_cli.errors import DeviceError
+from tbps_cli.runtime import autocast
 
 Precision = Literal["auto", "float32", "bf16", "fp16"]
 LEAST_COSINE = 0.999  # to the float32 embedding of every image of the sample
 WORTH = 1.1  # times as fast, or float32 stays
-_TYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-_CANDIDATES = {"cpu": ("bf16",)}  # halves are slow there
-_OTHERS = ("bf16", "fp16")
+CANDIDATES = ("bf16", "fp16")
 
 
 class BulkEncoder:
@@ -42,8 +42,7 @@ class BulkEncoder:
         missing = max(0, self._batch - len(pixels))
         filled = torch.cat([pixels, pixels.new_zeros(missing, *pixels.shape[1:])]) if missing else pixels
         images = (filled.to(self.device).float() / 255 - self._mean) / self._std
-        kind = _TYPES[self.precision]
-        with torch.autocast(self.device.type, dtype=kind, enabled=kind is not torch.float32):
+        with autocast(self.device, self.precision):
             return self._encode(images)[: len(pixels)].cpu()
 
 
@@ -55,9 +54,12 @@ def choose_precision(build: Callable[[str], BulkEncoder], sample: Tensor) -> str
     exact = build("float32")
     chosen, least = "float32", _time(exact, sample) / WORTH
     expected = exact(sample)
-    for name in _CANDIDATES.get(exact.device.type, _OTHERS):
+    for name in CANDIDATES:
         encoder = build(name)
-        found = encoder(sample)
+        try:
+            found = encoder(sample)
+        except DeviceError:  # this device cannot do it
+            continue
         if not (expected * found).sum(dim=1).min() >= LEAST_COSINE:  # NaN is not
             continue
         seconds = _time(encoder, sample)

@@ -19,27 +19,10 @@ from tbps_cli.stages.asker import check_asker, load_asker
 from tbps_cli.stages.assemble import LoadedEncoder
 from tbps_cli.stages.embed import embed_captions
 from tbps_cli.stages.galleries import Found, SearchedGallery, open_gallery
+from tbps_cli.stages.queries import Query
 
 CANDIDATES = 200  # of a query that are put into a better order, at least
 DIGITS = 6  # of a score that is shown, and compared with the least one that was asked for
-
-
-@dataclass(frozen=True)
-class Query:
-    """Whom to look for: sentences about one person, an image to find more like, or both.
-
-    image_weight: share of the image where there are sentences as well.
-    """
-
-    sentences: tuple[str, ...]
-    image: Path | None = None
-    image_weight: float = 0.5
-
-    @property
-    def title(self) -> str:
-        """What it is called on a page."""
-        image = (f"like {self.image.name}",) if self.image is not None else ()
-        return " · ".join((*self.sentences, *image))
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import builtins
+import fcntl
 import hashlib
 import json
 import os
 import random
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
@@ -20,6 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tbps_cli.errors import DependencyError, FeatureError, FeatureMismatchError, OutputError
+from tbps_cli.libraries import import_faiss
 from tbps_cli.retrieval import faiss_index
 from tbps_cli.retrieval.faiss_index import (
     DIGEST_END,
@@ -174,7 +178,8 @@ def test_with_the_matrix_scores_are_exact_and_the_lower_of_equal_rows_comes_firs
     queries = texts_of(SMALL, 16, queries=5)
     hits = gallery.search(queries, 9)
     for query, found, scores in zip(queries.numpy(), hits.rows.tolist(), hits.scores.tolist(), strict=True):
-        assert scores == pytest.approx([float(rows[row].astype(np.float32) @ query) for row in found], abs=1e-6)
+        exact = [np.float32((rows[row].astype(np.float64) * query).sum()) for row in found]
+        assert scores == exact
         assert found == [row + copy for row in found[::3] for copy in range(3)]
 
 
@@ -249,7 +254,7 @@ def saved(folder: Path) -> Path:
 @pytest.fixture
 def no_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     """FAISS gets no byte of a file that is refused."""
-    faiss = faiss_index.import_faiss()
+    faiss = import_faiss()
     monkeypatch.setattr(faiss, "read_index", lambda *_: pytest.fail("FAISS read it"))
 
 
@@ -351,6 +356,42 @@ def test_a_full_disk_leaves_the_old_index_and_nothing_else(tmp_path: Path, monke
     assert (os.listdir(tmp_path), path.read_bytes()) == (["g.index"], content)
 
 
+def test_a_failure_below_faiss_is_told_as_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = FaissGallery.write
+
+    class Full:
+        def write(self, content: bytes) -> int:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(FaissGallery, "write", lambda self, file: write(self, Full()))  # type: ignore[arg-type]
+    with pytest.raises(OutputError, match="No space left"):
+        save_index(built("sq8", SMALL, 16), tmp_path / "g.index", ORIGIN)
+    assert os.listdir(tmp_path) == []
+
+
+KILLED = """
+import fcntl, os, sys, time
+file = open(sys.argv[1], "wb")
+fcntl.flock(file, fcntl.LOCK_EX)
+print("writing", flush=True)
+time.sleep(600)
+"""
+
+
+def test_what_a_killed_writer_left_goes_and_what_a_living_one_writes_stays(tmp_path: Path) -> None:
+    left, living = tmp_path / ".g.index.partial-1", tmp_path / ".g.index.partial-2"
+    with living.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with subprocess.Popen([sys.executable, "-c", KILLED, left], stdout=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == "writing\n"
+            saved(tmp_path)
+            assert left.exists()
+            writer.send_signal(signal.SIGKILL)
+        save_index(built("sq8", SMALL, 16), tmp_path / "g.index", ORIGIN, overwrite=True)
+        assert sorted(os.listdir(tmp_path)) == [living.name, "g.index"]
+
+
 def test_a_place_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         save_index(built("sq8", SMALL, 16), tmp_path / "nowhere" / "g.index", ORIGIN)
@@ -360,14 +401,7 @@ def test_without_faiss_the_extra_is_named_and_headers_can_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = saved(tmp_path)
-    real = builtins.__import__
-
-    def absent(name: str, *rest: Any) -> Any:
-        if name == "faiss":
-            raise ImportError("No module named 'faiss'")
-        return real(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", absent)
+    monkeypatch.setitem(sys.modules, "faiss", None)
     assert read_header(path).parameters.count == SMALL
     with pytest.raises(DependencyError, match=r"tbps-cli\[faiss\]"):
         open_index(path)

@@ -20,6 +20,7 @@ from tbps_cli.retrieval.index_choice import (
     IndexOrigin,
     IndexParameters,
     MeasuredRecall,
+    choose_kind,
     choose_parameters,
     measure_recall,
     tune_breadth,
@@ -92,6 +93,36 @@ def test_too_little_memory_says_how_much_is_needed() -> None:
         choose_parameters("hnsw", 200_000, 512, 50_000_000)
     with pytest.raises(FeatureError, match="split the gallery"):
         choose_parameters("ivf-pq", 200_000, 512, 1)
+
+
+@pytest.mark.parametrize(
+    ("count", "memory", "kind"),
+    [
+        (200_000, None, "hnsw"),
+        (200_000, 500_000_000, "hnsw"),
+        (200_000, 131_000_000, "ivf-sq8"),
+        (200_000, 50_000_000, "ivf-pq"),
+        (10_000_000, 2_000_000_000, "ivf-pq"),
+        (255, 1, "sq8"),
+    ],
+)
+def test_the_fastest_kind_that_fits_is_chosen(count: int, memory: int | None, kind: str) -> None:
+    assert choose_kind(count, 512, memory) == kind
+    if memory != 1:
+        assert choose_parameters(kind, count, 512, memory).kind == kind
+
+
+def test_few_rows_are_not_sent_to_a_kind_that_needs_many() -> None:
+    with pytest.raises(FeatureError, match="split the gallery"):
+        choose_parameters("sq8", 255, 64, 1)
+
+
+def test_progress_is_told_of_each_search() -> None:
+    told: list[tuple[int, int]] = []
+    rows = torch.arange(20).reshape(2, 10)
+    exact = Listed(rows).with_breadth(320)
+    tune_breadth(Listed(rows), exact, torch.zeros(2, 4), wanted=2, progress=lambda *done: told.append(done))
+    assert told == [(done, 7) for done in range(1, 8)]
 
 
 def test_too_few_rows_for_code_words_are_refused() -> None:

@@ -18,7 +18,8 @@ from tbps_cli.features import FeatureWriter, open_features, select
 from tbps_cli.retrieval.rerank import rerank_candidates
 from tbps_cli.stages.assemble import load_encoder
 from tbps_cli.stages.embed import embed_captions
-from tbps_cli.stages.search import Hit, Query, search, search_many
+from tbps_cli.stages.queries import Query
+from tbps_cli.stages.search import Hit, search, search_many
 from tbps_cli.stages.train import train
 
 RED, BLUE = "woman in red coat", "man in blue jeans"
