@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from tbps_cli.cli import options
 from tbps_cli.cli.printable import printable
-
-if TYPE_CHECKING:
-    from tbps_cli.stages.queries import Query
 
 
 @click.command()

@@ -7,7 +7,6 @@ the same machine, give the same bytes, however often the run was killed and whoe
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -232,8 +231,8 @@ class _Job:
             if self.strict and batch.unreadable:
                 problem = batch.unreadable[0]
                 raise DataError(
-                    f"{self.crops.root / problem.name}: {problem.reason}\nThe gallery was not finished. Mend it and give "
-                    "the same command again, or leave such images out: without --strict."
+                    f"{self.crops.root / problem.name}: {problem.reason}\nThe gallery was not finished. Mend it and "
+                    "give the same command again, or leave such images out: without --strict."
                 )
             if len(batch.rows):
                 features.append(encode(torch.from_numpy(batch.pixels)).numpy().astype(np.float16))

@@ -1,4 +1,4 @@
-"""The folder `.GALLERY.parts` beside a gallery that is being embedded: what a killed run leaves, and the next one takes up.
+"""The folder `.GALLERY.parts` beside a gallery on its way: what a killed run leaves, and the next one takes up.
 
     lock             held by the run that writes
     identity.json    all that the bytes of the gallery depend on, by name, and when the first run began
@@ -139,6 +139,6 @@ class PartFolder:
             yield
         except OSError as error:
             raise OutputError(
-                f"{self.out} cannot be written: {error.strerror or error} at {error.filename or self.folder}. Make room "
-                "there and give the same command again: what is finished stays."
+                f"{self.out} cannot be written: {error.strerror or error} at {error.filename or self.folder}. Make "
+                "room there and give the same command again: what is finished stays."
             ) from error

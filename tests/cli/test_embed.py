@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 from conftest import TinyRun, fail_tbps, run_tbps
-from PIL import Image
 
 from tbps_cli.features import open_features
 from tbps_cli.runtime import SILENCE
