@@ -25,6 +25,7 @@ from tbps_cli.retrieval.milvus_place import TOKEN_VARIABLE, MilvusPlace
 FORMAT = 1  # of a collection
 OLDEST = (2, 4)  # of Milvus: paths into JSON and `exists` in filters, and strong consistency
 LITE_PROPERTY = "tbps.collection"  # Milvus Lite forgets descriptions
+LITE_OPTIONS = {"grpc.keepalive_time_ms": 2**31 - 1}  # Milvus Lite hangs up on pymilvus, which asks too often
 NAME_BYTES = 4096  # the longest name of an image
 INDEX_PARAMETERS: dict[str, dict[str, int]] = {"FLAT": {}, "HNSW": {"M": 16, "efConstruction": 200}}
 
@@ -37,7 +38,8 @@ class CollectionInfo:
 
     checkpoint: str
     checkpoint_sha256: str
-    root: str  # the folder below which the names are, when the collection was made
+    dataset: str  # "" for a folder of images
+    root: str  # the folder of the data set, or the one below which the names are
     dimension: int
 
 
@@ -63,7 +65,9 @@ class Collection:
         if place.is_lite:
             _check_folder(place)
         with self._answering("connect"):
-            self._client = self._pymilvus.MilvusClient(uri=place.uri, token=token, timeout=timeout)
+            self._client = self._pymilvus.MilvusClient(
+                uri=place.uri, token=token, timeout=timeout, grpc_options=LITE_OPTIONS if place.is_lite else {}
+            )
         try:
             if not place.is_lite:
                 self._check_version(self.ask("get_server_version"))
@@ -90,6 +94,11 @@ class Collection:
     def exists(self) -> bool:
         """Whether the collection is there. Raises EngineError."""
         return bool(self.ask("has_collection", self.place.collection))
+
+    def count(self) -> int:
+        """Number of rows, now. Raises EngineError."""
+        rows = self.ask("query", self.place.collection, filter="", output_fields=["count(*)"])
+        return int(rows[0]["count(*)"])
 
     def create(self, info: CollectionInfo) -> None:
         """Make the collection, without an index yet. Raises EngineError."""
@@ -207,6 +216,16 @@ class Collection:
                 f"Use Milvus {OLDEST[0]}.{OLDEST[1]} or newer, or a pymilvus of the server's version."
             )
         return f"{self.place} refused {method}: {reason}. See the server's log, mend the cause and run this again."
+
+
+def open_collection(place: MilvusPlace, timeout: float) -> Collection:
+    """Open a collection that should be there: no file of Milvus Lite is made.
+
+    Raises DependencyError or EngineError.
+    """
+    if place.is_lite and not Path(place.uri).exists():
+        raise EngineError(f"there is no {place.uri}. Make it: tbps gallery push GALLERY.h5 --to {place}")
+    return Collection(place, timeout)
 
 
 def _status_names(error: BaseException | None) -> set[str]:

@@ -1,78 +1,46 @@
-"""Conditions on metadata columns, and the same in the language of Milvus.
+"""Conditions on metadata columns in the language of Milvus.
 
 What a user wrote never reaches Milvus as language: names of columns become identifiers, numbers are parsed and
-printed again, text is quoted.
+printed again, text is quoted. An unknown value is a key that is absent. Nothing is negated but `exists`: of a
+comparison between a number and a text, engines disagree whether its negation is true.
 
 Not known here: which columns there are, and the connection.
 """
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 from tbps_cli.errors import QueryError
+from tbps_cli.retrieval.conditions import Condition, Conditions
 
-OPERATORS = ("!=", "<=", ">=", "=", "<", ">")  # the longer ones first: they are looked for in this order
 COLUMNS_FIELD = "columns"  # the JSON field that holds an image's metadata
 PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 ENCODED = "x_"  # names that start so are encoded too, so that no two columns share a key
+SIGNS = {"=": ("==",), "!=": ("<", ">")}  # the others are the same in Milvus
 # All that ends or bends a string in Milvus, and only by escapes that Milvus and Milvus Lite both read.
 ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"})
 
 
-@dataclass(frozen=True)
-class Condition:
-    """`column operator value`. A value that is a number is compared as one with numbers, and as text with text.
-
-    An image that does not have the column meets no condition on it, not even `!=`.
-    """
-
-    column: str
-    operator: str
-    value: str
-
-    def __post_init__(self) -> None:
-        if self.operator not in OPERATORS:
-            raise ValueError(f"an operator is one of {OPERATORS}, not {self.operator!r}")
-
-    @classmethod
-    def parse(cls, text: str) -> Condition:
-        """Read `camera=3`, `time >= 120`, `tag!=blurred`; spaces around the operator do not count.
-
-        Raises:
-            QueryError: there is no operator, or no column before it.
-        """
-        found = re.search("|".join(OPERATORS), text)
-        if found is None or not text[: found.start()].strip():
-            raise QueryError(f"{text!r} is no filter. Write a column, an operator and a value, as in camera=3.")
-        return cls(text[: found.start()].strip(), found.group(), text[found.end() :].strip())
-
-    @property
-    def number(self) -> float | None:
-        """The value as a number, None where it is none."""
-        try:
-            number = float(self.value)
-        except ValueError:
-            return None
-        # Python reads 1_000 and ٣ as numbers too.
-        return number if math.isfinite(number) and self.value.isascii() and "_" not in self.value else None
-
-
-def translate(conditions: Sequence[Condition]) -> str:
+def translate(conditions: Conditions) -> str:
     """Return the expression that is true where all conditions are; "" for none.
+
+    Each row is compared in its own kind; a value of the other kind meets no condition that has a value.
 
     Raises:
         QueryError: a column or value is no Unicode text.
     """
-    return " and ".join(_translate(condition) for condition in conditions)
+    return " and ".join(_translate(condition) for condition in conditions.conditions)
 
 
 def has_column(column: str) -> str:
     """Return the expression that is true of images that have a value in this column. Raises QueryError."""
     return f"exists {_path(column)}"
+
+
+def has_text(column: str) -> str:
+    """Return the expression that is true of images that have a text in this column. Raises QueryError."""
+    return f'{_path(column)} >= ""'
 
 
 def column_key(column: str) -> str:
@@ -100,13 +68,12 @@ def quote(text: str) -> str:
 
 def _translate(condition: Condition) -> str:
     path, number = _path(condition.column), condition.number
-    operator = {"=": "==", "!=": "=="}.get(condition.operator, condition.operator)
-    # A value of the other kind is not equal, not less and not more: each row is compared in its column's kind.
-    kinds = [f"{path} {operator} {quote(condition.value)}"]
-    if number is not None:
-        kinds.insert(0, f"{path} {operator} {number!r}")
-    either = f"({' or '.join(kinds)})"
-    return f"({has_column(condition.column)} and not {either})" if condition.operator == "!=" else either
+    if not condition.value:
+        return f"{'not ' if condition.operator == '=' else ''}{has_column(condition.column)}"
+    values = [] if number is None else [repr(number)]
+    values.append(quote(condition.value))
+    signs = SIGNS.get(condition.operator, (condition.operator,))
+    return f"({' or '.join(f'{path} {sign} {value}' for value in values for sign in signs)})"
 
 
 def _path(column: str) -> str:

@@ -60,6 +60,6 @@ def check_asker(encoder: LoadedEncoder, info: AskedInfo, place: str) -> None:
         raise FeatureMismatchError(
             f"{place} was embedded with {info.checkpoint} ({info.checkpoint_sha256[:12]}…), "
             f"the query with {encoder.place} ({encoder.checkpoint.fingerprint[:12]}…), "
-            "and their vectors cannot be compared. Embed the gallery again: "
-            f"tbps embed --checkpoint {encoder.place} … --out {place} --overwrite"
+            "and their vectors cannot be compared. Search with its checkpoint, or embed its images again: "
+            f"tbps embed --checkpoint {encoder.place} …"
         )

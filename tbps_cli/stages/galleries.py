@@ -14,9 +14,9 @@ from torch import Tensor
 
 from tbps_cli.data.annotations import is_safe_name
 from tbps_cli.data.sources import image_folder
-from tbps_cli.errors import FeatureError, QueryError
+from tbps_cli.errors import FeatureError
 from tbps_cli.features import FeatureFile, FeatureTable, open_features
-from tbps_cli.retrieval.conditions import Conditions, parse_conditions
+from tbps_cli.retrieval.conditions import parse_conditions
 from tbps_cli.retrieval.gallery import ExactGallery, Gallery, Hits
 from tbps_cli.retrieval.mapped import MappedGallery
 from tbps_cli.retrieval.milvus_place import MilvusPlace
@@ -137,7 +137,7 @@ class _Collection:
         self._folder = image_folder(self.info.dataset, Path(self.info.root))
 
     def search(self, queries: Tensor, k: int, where: Sequence[str]) -> list[list[Found]]:
-        hits: Hits = self._collection.search(queries, k, where=parse_conditions(where) if where else Conditions())
+        hits: Hits = self._collection.search(queries, k, where=parse_conditions(where))
         found = []
         for keys, scores in zip(hits.rows.tolist(), hits.scores.tolist(), strict=True):
             described = zip(keys, scores, self._collection.describe(keys), strict=True)
@@ -158,9 +158,7 @@ class _Collection:
         return found
 
     def read_rows(self, rows: Sequence[int]) -> Tensor:
-        raise QueryError(
-            f"{self.place}: Milvus keeps its vectors to itself. Re-rank a feature file, or leave out --rerank."
-        )
+        return self._collection.vectors(rows)
 
 
 def find_image(name: str, folder: Path) -> Path | None:

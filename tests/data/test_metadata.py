@@ -1,4 +1,4 @@
-"""Columns joined by name, from files in any order, and conditions on them."""
+"""Columns joined by name, from files in any order."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tbps_cli.data.conditions import parse_conditions
 from tbps_cli.data.metadata import Metadata, is_exact_number
-from tbps_cli.errors import DataError, QueryError
+from tbps_cli.errors import DataError
 
 CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 
@@ -116,77 +115,3 @@ def test_bytes_that_are_no_text_a_missing_file_and_an_endless_line_are_named(tmp
     (tmp_path / "long.csv").write_bytes(b"name,place\n" + b"x" * (1 << 20))
     with pytest.raises(DataError, match="a line of more than"):
         Metadata(tmp_path / "long.csv")
-
-
-KINDS = {"camera": "number", "time": "text"}
-NUMBERS = st.none() | st.integers(-3, 3).map(float)
-TIMES = st.sampled_from(["", "2023-12-31", "2024-01-01", "2024-01-01T10:00:00", "x"])
-
-
-def meets(value: object, sign: str, bound: object) -> bool:
-    """What a condition means for one value, unknown being None."""
-    if bound is None:
-        return (value is None) == (sign == "=")
-    if value is None:
-        return False
-    return bool(
-        {"=": value == bound, "!=": value != bound, ">": value > bound, "<": value < bound,
-         ">=": value >= bound, "<=": value <= bound}[sign]
-    )  # fmt: skip
-
-
-@given(
-    rows=st.lists(st.tuples(NUMBERS, TIMES), max_size=12),
-    conditions=st.lists(
-        st.tuples(st.just("camera"), st.sampled_from(["=", "!=", ">", "<", ">=", "<="]), NUMBERS)
-        | st.tuples(
-            st.just("time"), st.sampled_from(["=", "!=", ">", "<", ">=", "<="]), TIMES.map(lambda t: t or None)
-        ),
-        max_size=3,
-    ).filter(lambda conditions: all(bound is not None or sign in ("=", "!=") for _, sign, bound in conditions)),
-    space=st.sampled_from(["", " "]),
-)
-def test_conditions_select_what_a_loop_selects(
-    rows: list[tuple[float | None, str]], conditions: list[tuple[str, str, object]], space: str
-) -> None:
-    texts = [f"{column}{space}{sign}{space}{'' if bound is None else bound}" for column, sign, bound in conditions]
-    parsed = parse_conditions(texts, KINDS)  # type: ignore[arg-type]
-    columns = {
-        "camera": np.array([np.nan if camera is None else camera for camera, _ in rows], dtype=np.float64),
-        "time": np.array([time for _, time in rows], dtype=object),
-    }
-    expected = [
-        all(meets(camera if column == "camera" else time or None, sign, bound) for column, sign, bound in conditions)
-        for camera, time in rows
-    ]
-    assert parsed.mask(columns, len(rows)).tolist() == expected
-    assert set(parsed.columns) == {column for column, _, _ in conditions}
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("place=3", "no column 'place'. There are: camera, time."),
-        ("camera=three", "column 'camera' holds numbers, and 'three' is none. There are: camera, time."),
-        ("camera=nan", "'nan' is none"),
-        ("camera", "not a condition"),
-        ("=3", "not a condition"),
-        ("camera==3", "not a condition"),
-        ("camera>", "no value behind >"),
-        ("", "not a condition"),
-    ],
-)
-def test_a_condition_that_means_nothing_is_explained(text: str, said: str) -> None:
-    with pytest.raises(QueryError) as caught:
-        parse_conditions([text], KINDS)  # type: ignore[arg-type]
-    assert said in str(caught.value)
-    with pytest.raises(QueryError, match="no columns"):
-        parse_conditions(["camera=3"], {})
-
-
-@given(text=st.text(st.sampled_from("camertime=!<> 3.x\n\0é"), max_size=12))
-def test_any_text_is_a_condition_or_an_error(text: str) -> None:
-    try:
-        parse_conditions([text], KINDS)  # type: ignore[arg-type]
-    except QueryError as error:
-        assert "There are: camera, time." in str(error) or "is unknown" in str(error)
