@@ -20,8 +20,8 @@ from tbps_cli.retrieval.distribution import measure_distribution
 from tbps_cli.retrieval.hardest import HardQuery, find_hardest
 from tbps_cli.runtime import SILENCE, Progress
 from tbps_cli.stages.evaluate import Evaluation, RankedSplit
-from tbps_cli.stages.per_query import QueryTable
 from tbps_cli.stages.galleries import find_image
+from tbps_cli.stages.per_query import QueryTable
 
 RELEASED_WARNING = (
     "'as released' is the evaluation of the released CTLG code: every second caption row as the gallery (half of the "
