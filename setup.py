@@ -53,6 +53,7 @@ setup(
         "lora": ["peft>=0.17"],
         "faiss": ["faiss-cpu>=1.8"],
         "milvus": ["pymilvus>=2.5", LITE],
+        "parquet": ["pyarrow>=15"],
         "test": [
             "pytest>=8",
             "hypothesis>=6.100",
@@ -64,6 +65,7 @@ setup(
             "faiss-cpu>=1.8",
             "pymilvus>=2.5",
             LITE,
+            "pyarrow>=15",
         ],
         "lint": ["ruff>=0.6", "mypy>=1.11", "types-PyYAML"],
     },
