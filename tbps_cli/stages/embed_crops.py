@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -91,17 +92,20 @@ def embed_crops(
     """
     found = find_device(device)
     processes = join_processes(found.type)
-    try:
+    with ExitStack() as stack:
+        stack.callback(leave_processes, processes)
         if processes.count > 1 and found.index is not None:
             raise DeviceError(f"--device {device}: {processes.count} processes take a GPU each; use --device cuda.")
         if processes.count > 1 and "-" in sources:
             raise DataError("-: standard input is that of one process. Write the names to a file, and name @FILE.")
         folder = PartFolder(out)
+        with processes.first_ahead():  # nobody else writes or thins out the gallery from here on
+            if processes.is_first:
+                stack.enter_context(folder.held())
         if processes.broadcast(folder.is_finished):  # and the run that finished it was killed before it had cleared up
-            with processes.first_ahead():
+            with processes.share_fate():
                 if processes.is_first:
-                    with folder.held():
-                        folder.clear()
+                    folder.clear()
             if not (append or overwrite):
                 return _look_at(folder, processes)
         with processes.share_fate():
@@ -112,12 +116,7 @@ def embed_crops(
             if grown is not None:
                 grown.match(crops, encoder.checkpoint.fingerprint, encoder.recipe.embedding_dim)
         job = _Job(encoder, crops, folder, batch, compile, workers, strict, append or overwrite, grown, metadata)
-        if not processes.is_first:
-            return job.run(processes, precision, SILENCE, overwrite=overwrite)
-        with folder.held():
-            return job.run(processes, precision, progress, overwrite=overwrite)
-    finally:
-        leave_processes(processes)
+        return job.run(processes, precision, progress if processes.is_first else SILENCE, overwrite=overwrite)
 
 
 @dataclass

@@ -26,6 +26,7 @@ from tbps_cli.features import open_features
 from tbps_cli.stages import embed_crops as stage
 from tbps_cli.stages.embed_crops import embed_crops
 from tbps_cli.stages.embed_parts import PartFolder
+from tbps_cli.stages.gallery import drop
 from tbps_cli.stages.precision import BulkEncoder, choose_precision
 from tbps_cli.training.distributed import Processes
 
@@ -230,6 +231,10 @@ def test_a_second_run_at_the_same_gallery_is_refused(images: Path, tiny: TinyRun
         embed(tiny.run, images, out)
     assert not out.exists()
     embed(tiny.run, images, out)
+    with pytest.MonkeyPatch.context() as patch:  # whoever adds looks at the gallery when nobody else can change it
+        patch.setattr(stage, "Grown", lambda _: drop(out, names=["003.png"]))
+        with pytest.raises(OutputError, match="another process"):
+            embed(tiny.run, images, out, append=True)
 
 
 def stop_before_the_end(run: Path, images: Path, out: Path) -> None:
