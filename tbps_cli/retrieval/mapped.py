@@ -21,7 +21,8 @@ from tbps_cli.errors import FeatureError
 from tbps_cli.retrieval.gallery import Hits, check_search, gather_hits, rows_between
 from tbps_cli.retrieval.shortlist import Shortlist, product_error
 
-ROWS_AT_ONCE = 16384  # of a block; 16 MB of 512 halves
+ROWS_AT_ONCE = 16384  # of a block for several queries: bounds their scores
+ROWS_FOR_ONE = 131072  # of a block for one query: its scores are few, and what is done once a block costs less
 ROWS_IN_CACHE = 256  # turned into float32 at a time: 512 kB of 512 dimensions
 QUERIES_AT_ONCE = 256  # bounds the scores of a block: 16 MB
 SPARSE = 4  # where fewer than one row in so many may be found, those are gathered instead of multiplying all
@@ -62,8 +63,9 @@ class MappedGallery:
         parts = queries.detach().float().cpu().split(QUERIES_AT_ONCE)
         shortlists = [Shortlist(part.numpy(), k) for part in parts]
         askers = [self._asker(part) for part in parts]
-        for start in range(0, self.count if k else 0, ROWS_AT_ONCE):
-            stop = min(start + ROWS_AT_ONCE, self.count)
+        step = min(asker.rows_at_once for asker in askers)
+        for start in range(0, self.count if k else 0, step):
+            stop = min(start + step, self.count)
             rows = rows_between(start, stop, allowed)
             if not len(rows):
                 continue
@@ -74,7 +76,7 @@ class MappedGallery:
                 chosen = rows - start
             for asker, shortlist in zip(askers, shortlists, strict=True):
                 scores = asker.score(block)
-                if not scores.max() <= asker.largest:  # NaN is not
+                if not scores.T.max() <= asker.largest:  # NaN is not; transposed, since scores lie so
                     raise FeatureError(
                         f"rows {start} to {stop - 1} of the gallery are not all unit vectors, so they cannot be "
                         "compared. Find out which are damaged: tbps gallery verify GALLERY; then embed them again."
@@ -82,7 +84,7 @@ class MappedGallery:
                 if chosen is None:
                     shortlist.offer(scores, asker.error, block, rows)
                 else:
-                    shortlist.offer(scores[:, chosen], asker.error, block[chosen], rows)
+                    shortlist.offer(scores[:, chosen], asker.error, block, rows, chosen)
         return gather_hits(shortlists, queries.device)
 
     def _asker(self, queries: Tensor) -> _Halves | _Floats:
@@ -97,6 +99,7 @@ class _Halves:
     """
 
     def __init__(self, queries: Tensor) -> None:
+        self.rows_at_once = ROWS_FOR_ONE
         self._query = queries[0].half()  # (D,)
         lost = (queries[0].double() - self._query.double()).norm()
         norm = queries[0].double().norm()
@@ -118,20 +121,20 @@ class _Floats:
     """
 
     def __init__(self, queries: Tensor) -> None:
-        self._queries = queries
+        self.rows_at_once = ROWS_AT_ONCE
+        self._queries = queries.T.contiguous()  # (D, Q): a product with few rows is faster so
         self._cache = torch.empty(ROWS_IN_CACHE, queries.shape[1])
-        self._scores = torch.empty(len(queries), ROWS_AT_ONCE)  # kept: fresh memory costs more than what is done in it
+        self._scores = torch.empty(ROWS_AT_ONCE, len(queries))  # kept: fresh memory costs more than what is done in it
         norms = queries.double().norm(dim=1)
         self.error = (1.001 * LARGEST_NORM * product_error(queries.shape[1]) * norms).float()  # (Q,)
         self.largest = float((LARGEST_NORM * norms).max() + self.error.max())
 
     def score(self, block: np.ndarray) -> Tensor:
-        """(b, D) float16 -> (Q, b) float32, valid until the next call."""
-        scores = self._scores[:, : len(block)]
-        for rows, part in zip(_as_tensor(block).split(ROWS_IN_CACHE), scores.split(ROWS_IN_CACHE, dim=1), strict=True):
-            floats = self._cache[: len(rows)].copy_(rows)
-            torch.mm(self._queries, floats.T, out=part)
-        return scores
+        """(b, D) float16 -> (Q, b) float32, valid until the next call; in memory the queries of a row lie together."""
+        scores = self._scores[: len(block)]
+        for rows, part in zip(_as_tensor(block).split(ROWS_IN_CACHE), scores.split(ROWS_IN_CACHE), strict=True):
+            torch.mm(self._cache[: len(rows)].copy_(rows), self._queries, out=part)
+        return scores.T
 
 
 def _as_tensor(block: np.ndarray) -> Tensor:

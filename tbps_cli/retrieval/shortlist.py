@@ -35,25 +35,37 @@ class Shortlist:
         self._waiting: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # merged once they are worth a sort
         self._pairs_waiting = 0
 
-    def offer(self, scores: Tensor, error: Tensor, features: np.ndarray, rows: np.ndarray) -> None:
+    def offer(
+        self,
+        scores: Tensor,
+        error: Tensor,
+        features: np.ndarray,
+        rows: np.ndarray,
+        chosen: np.ndarray | None = None,
+    ) -> None:
         """Take a block of rows into account.
 
         Args:
             scores: (Q, b) float32 products of the queries and the block's rows, nearly right.
             error: (Q,) float32, the most by which they are wrong; rounding a right one to float32 included.
-            features: (b, D) the block.
-            rows: (b,) int64 the numbers of its rows.
+            features: (b, D) the block, or more rows than are offered.
+            rows: (b,) int64 the numbers of the rows.
+            chosen: (b,) where the rows are among the features; None: they are all of them.
         """
         worst = torch.from_numpy(self._scores[:, -1]).to(scores.device)
-        proposed = _find(scores, worst - error)
-        if len(proposed) > 4 * self._scores.size and scores.shape[1] > self._k:
+        reached = (scores >= (worst - error)[:, None]).cpu().numpy()
+        if np.count_nonzero(reached) > 4 * self._scores.size and scores.shape[1] > self._k:
             # Not yet k rows, or a block better than all before it: its own k-th best row rules out most others.
             kth = scores.topk(self._k).values[:, -1]
-            proposed = _find(scores, torch.maximum(worst, kth - error) - error)
-        for start in range(0, len(proposed), PAIRS_AT_ONCE):
-            asking, places = np.divmod(proposed[start : start + PAIRS_AT_ONCE], len(rows))
-            self._waiting.append((asking, score_exactly(features[places], self._queries[asking]), rows[places]))
-            self._pairs_waiting += len(asking)
+            reached = (scores >= (torch.maximum(worst, kth - error) - error)[:, None]).cpu().numpy()
+        asking, places = _find(reached)
+        rows = rows[places]
+        places = places if chosen is None else chosen[places]
+        for start in range(0, len(asking), PAIRS_AT_ONCE):
+            part = slice(start, start + PAIRS_AT_ONCE)
+            right = score_exactly(features[places[part]], self._queries[asking[part]])
+            self._waiting.append((asking[part], right, rows[part]))
+            self._pairs_waiting += len(right)
             if self._pairs_waiting >= self._scores.size:
                 self._merge()
 
@@ -99,6 +111,10 @@ def product_error(dimension: int) -> float:
     return (dimension + 8) * 2.0**-24
 
 
-def _find(scores: Tensor, floor: Tensor) -> np.ndarray:
-    """Return where scores (Q, b) reach floor (Q,), as places in the flattened scores."""
-    return np.flatnonzero((scores >= floor[:, None]).cpu().numpy())
+def _find(reached: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where (Q, b) is true, in whatever order: queries (P,) and places in the block (P,)."""
+    if reached.T.flags.c_contiguous:  # read as it lies
+        places, asking = np.divmod(np.flatnonzero(reached.T), len(reached))
+    else:
+        asking, places = np.divmod(np.flatnonzero(reached), reached.shape[1])
+    return asking, places

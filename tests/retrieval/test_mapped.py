@@ -68,6 +68,7 @@ def test_hits_are_those_of_single_products_in_float64(
     allowed = None if share is None else np.flatnonzero(np.random.default_rng(seed).random(count) < share)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mapped, "ROWS_AT_ONCE", block)
+        patch.setattr(mapped, "ROWS_FOR_ONE", block)
         patch.setattr(mapped, "ROWS_IN_CACHE", cache)
         patch.setattr(mapped, "QUERIES_AT_ONCE", 3)
         patch.setattr(shortlist, "PAIRS_AT_ONCE", 7)
