@@ -11,7 +11,11 @@ Not known here: files. Who maps them, and checks them, is `features`.
 
 from __future__ import annotations
 
+import threading
 import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -62,9 +66,35 @@ class MappedGallery:
         k = check_search(queries, k, allowed, self.count)
         parts = queries.detach().float().cpu().split(QUERIES_AT_ONCE)
         shortlists = [Shortlist(part.numpy(), k) for part in parts]
+        step = ROWS_FOR_ONE if self._takes_halves(queries) else ROWS_AT_ONCE
+        starts = iter(range(0, self.count if k else 0, step))
+        turn = threading.Lock()
+        threads = min(torch.get_num_threads(), -(-self.count // step))
+        if threads == 1:
+            self._look_through(starts, step, parts, shortlists, allowed, turn)
+        else:
+            with _each_alone(threads) as pool:
+                looking = [
+                    pool.submit(self._look_through, starts, step, parts, shortlists, allowed, turn)
+                    for _ in range(threads)
+                ]
+                for one in looking:
+                    one.result()
+        return gather_hits(shortlists, queries.device)
+
+    @torch.no_grad()
+    def _look_through(
+        self,
+        starts: Iterator[int],
+        step: int,
+        parts: Sequence[Tensor],
+        shortlists: Sequence[Shortlist],
+        allowed: np.ndarray | None,
+        turn: threading.Lock,
+    ) -> None:
+        """Take blocks of rows until none is left; several threads do, each with buffers of its own."""
         askers = [self._asker(part) for part in parts]
-        step = min(asker.rows_at_once for asker in askers)
-        for start in range(0, self.count if k else 0, step):
+        for start in starts:
             stop = min(start + step, self.count)
             rows = rows_between(start, stop, allowed)
             if not len(rows):
@@ -81,14 +111,17 @@ class MappedGallery:
                         f"rows {start} to {stop - 1} of the gallery are not all unit vectors, so they cannot be "
                         "compared. Find out which are damaged: tbps gallery verify GALLERY; then embed them again."
                     )
-                if chosen is None:
-                    shortlist.offer(scores, asker.error, block, rows)
-                else:
-                    shortlist.offer(scores[:, chosen], asker.error, block, rows, chosen)
-        return gather_hits(shortlists, queries.device)
+                with turn:
+                    if chosen is None:
+                        shortlist.offer(scores, asker.error, block, rows)
+                    else:
+                        shortlist.offer(scores[:, chosen], asker.error, block, rows, chosen)
 
     def _asker(self, queries: Tensor) -> _Halves | _Floats:
-        return _Halves(queries) if len(queries) == 1 and self._adds_in_float32 else _Floats(queries)
+        return _Halves(queries) if self._takes_halves(queries) else _Floats(queries)
+
+    def _takes_halves(self, queries: Tensor) -> bool:
+        return len(queries) == 1 and self._adds_in_float32
 
 
 class _Halves:
@@ -99,7 +132,6 @@ class _Halves:
     """
 
     def __init__(self, queries: Tensor) -> None:
-        self.rows_at_once = ROWS_FOR_ONE
         self._query = queries[0].half()  # (D,)
         lost = (queries[0].double() - self._query.double()).norm()
         norm = queries[0].double().norm()
@@ -121,7 +153,6 @@ class _Floats:
     """
 
     def __init__(self, queries: Tensor) -> None:
-        self.rows_at_once = ROWS_AT_ONCE
         self._queries = queries.T.contiguous()  # (D, Q): a product with few rows is faster so
         self._cache = torch.empty(ROWS_IN_CACHE, queries.shape[1])
         self._scores = torch.empty(ROWS_AT_ONCE, len(queries))  # kept: fresh memory costs more than what is done in it
@@ -135,6 +166,17 @@ class _Floats:
         for rows, part in zip(_as_tensor(block).split(ROWS_IN_CACHE), scores.split(ROWS_IN_CACHE), strict=True):
             torch.mm(self._cache[: len(rows)].copy_(rows), self._queries, out=part)
         return scores.T
+
+
+@contextmanager
+def _each_alone(threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads in each of which torch uses one thread: blocks are shared out, and nobody waits within one."""
+    before = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(before)
 
 
 def _as_tensor(block: np.ndarray) -> Tensor:

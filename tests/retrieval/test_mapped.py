@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -160,3 +161,24 @@ def test_arguments_that_do_not_fit_are_our_bug() -> None:
     for allowed in (np.array([-1, 2]), np.array([2, 10])):
         with pytest.raises(ValueError, match="of a gallery of 10"):
             gallery.search(queries, 1, allowed)
+
+
+@pytest.fixture
+def three_threads() -> Iterator[None]:
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_threads_share_the_blocks_and_find_the_same(
+    count: int, three_threads: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, queries = draw(200, 16, 0.5, seed=3)
+    monkeypatch.setattr(mapped, "ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(mapped, "ROWS_FOR_ONE", 7)
+    assert_same(MappedGallery(rows).search(queries[:count], 9), oracle(rows, queries[:count], 9))
+    rows[150] = np.nan
+    with pytest.raises(FeatureError, match="rows 147 to 153"):
+        MappedGallery(rows).search(queries[:count], 9)
+    assert torch.get_num_threads() == 3
