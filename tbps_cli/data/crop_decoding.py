@@ -127,7 +127,7 @@ def decode_crop(content: bytes, height: int, width: int) -> np.ndarray:
                 if image.format in ("JPEG", "MPO"):
                     lies = image.getexif().get(ORIENTATION) in (5, 6, 7, 8)
                     image.draft("RGB", (2 * height, 2 * width) if lies else (2 * width, 2 * height))
-                upright = _to_rgb(ImageOps.exif_transpose(image))
+                upright = to_rgb(ImageOps.exif_transpose(image))
         return np.asarray(upright.resize((width, height), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
     except UnidentifiedImageError:  # its own words hold an address in memory
         raise UnreadableCropError(f"not an image that tbps reads ({', '.join(FORMATS)}).") from None
@@ -157,7 +157,8 @@ def _read_open(file: io.FileIO, place: Place) -> bytes:
     return b"".join(parts)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Any mode as RGB: 16-bit greys scaled, transparent parts on white."""
     if image.mode in ("I", "I;16", "I;16B", "F"):  # 16-bit greyscale would clip to white
         pixels = np.asarray(image, dtype=np.float32)
         image = Image.fromarray((pixels / max(float(pixels.max()), 1.0) * 255).astype(np.uint8))

@@ -12,11 +12,10 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from tbps_cli.data.crop_decoding import FORMATS, LARGEST_IMAGE, to_rgb
 from tbps_cli.errors import DataError
 
-FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM", "GIF")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".gif")
-LARGEST_IMAGE = 100_000_000  # pixels
 
 
 def read_image(path: Path, *, smallest: tuple[int, int] | None = None) -> Image.Image:
@@ -39,7 +38,7 @@ def read_image(path: Path, *, smallest: tuple[int, int] | None = None) -> Image.
                     )
                 if smallest is not None:
                     image.draft("RGB", smallest)
-                return _to_rgb(ImageOps.exif_transpose(image))
+                return to_rgb(ImageOps.exif_transpose(image))
     except Image.DecompressionBombError as error:
         raise DataError(f"{path}: {error} Shrink or crop it.") from None
     except FileNotFoundError:
@@ -49,17 +48,6 @@ def read_image(path: Path, *, smallest: tuple[int, int] | None = None) -> Image.
     except (OSError, SyntaxError, ValueError, TypeError, EOFError, LookupError, ArithmeticError, struct.error) as error:
         # What Pillow raises for damaged files, and for damaged EXIF in whole ones.
         raise DataError(f"{path}: damaged or unreadable image ({error}).") from None
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in ("I", "I;16", "I;16B", "F"):  # 16-bit greyscale would clip to white
-        pixels = np.asarray(image, dtype=np.float32)
-        image = Image.fromarray((pixels / max(float(pixels.max()), 1.0) * 255).astype(np.uint8))
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        ground = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(ground, image)
-    return image.convert("RGB")
 
 
 class ImageTransform:
