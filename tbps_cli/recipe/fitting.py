@@ -34,6 +34,9 @@ class AutoencoderSection(Section):
     batch_size: Count
     lr: Positive = 2e-3
     noise: float = Field(0.15, ge=0, description="that the decoder learns to bear, of the latents' deviation")
+    thumbnail: float = Field(
+        0.0, ge=0, description="weight of three of the latents' channels being the image, small: learnt sooner"
+    )
     average: Decay = Field(0.995, description="decay of the averaged weights; 0: none")
 
 

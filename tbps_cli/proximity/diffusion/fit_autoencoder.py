@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from tbps_cli.proximity.diffusion.learner import Learner
 from tbps_cli.proximity.diffusion.pipeline import Pipeline
@@ -18,6 +19,8 @@ class AutoencoderFit:
     """Teaches a pipeline's autoencoder to give back images, also from latents that are a little wrong.
 
     noise: how much, as a share of the latents' deviation; what a diffusion model draws is never quite right.
+    thumbnail: weight of the first three channels of the latents being the image itself, small: then colours lie in the
+    latents as they are, neighbours are alike, and a UNet that starts from nothing learns what words say of them sooner.
 
     Source: Rombach et al. 2022, "High-Resolution Image Synthesis with Latent Diffusion Models", section 3.1.
     Differs: edges are weighed by neighbours' differences, not by a perceptual network and a discriminator, which
@@ -30,10 +33,11 @@ class AutoencoderFit:
         steps: int,
         lr: float = 2e-3,
         noise: float = 0.15,
+        thumbnail: float = 0.0,
         average: float = 0.995,
         seed: int = 0,
     ) -> None:
-        self.pipeline, self.noise, self.seed = pipeline.freeze(), noise, seed
+        self.pipeline, self.noise, self.thumbnail, self.seed = pipeline.freeze(), noise, thumbnail, seed
         pipeline.vae.requires_grad_(True)
         pipeline.vae.train().to(memory_format=torch.channels_last)
         self.learner = Learner(dict(pipeline.vae.named_parameters()), steps, lr, 0.0, average)
@@ -42,7 +46,7 @@ class AutoencoderFit:
         """Take step `number`: images (B, 3, H, W) of -1 to 1. Returns the loss."""
         chances = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         images = images.to(self.pipeline.device).contiguous(memory_format=torch.channels_last)
-        loss = autoencoder_loss(self.pipeline.vae, images, self.noise, chances)
+        loss = autoencoder_loss(self.pipeline.vae, images, self.noise, chances, self.thumbnail)
         self.learner.learn(number, loss)
         return float(loss.detach())
 
@@ -54,10 +58,13 @@ class AutoencoderFit:
         return self.pipeline
 
 
-def autoencoder_loss(vae: Any, images: Tensor, noise: float, generator: torch.Generator) -> Tensor:
+def autoencoder_loss(
+    vae: Any, images: Tensor, noise: float, generator: torch.Generator, thumbnail: float = 0.0
+) -> Tensor:
     """Mean absolute error of pixels and of their differences to neighbours, and the divergence from a normal.
 
     images: (B, 3, H, W) of -1 to 1. noise: standard deviation of what is added to latents, as a share of theirs.
+    thumbnail: weight of the error of the first three channels as a small image, twice as strong as the pixels are.
     """
     distribution = vae.encode(images).latent_dist
     latents = distribution.sample(generator)
@@ -68,6 +75,9 @@ def autoencoder_loss(vae: Any, images: Tensor, noise: float, generator: torch.Ge
         error = error + (decoded.diff(dim=axis) - images.diff(dim=axis)).abs().mean()
     divergence = distribution.kl().mean() / distribution.mean[0].numel()
     loss: Tensor = error + KL_WEIGHT * divergence
+    if thumbnail:
+        small = adaptive_avg_pool2d(images, distribution.mean.shape[2:])
+        loss = loss + thumbnail * (distribution.mean[:, :3] - 2 * small).abs().mean()
     return loss
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tbps_cli.errors import DependencyError
 from tbps_cli.proximity.diffusion.fit import DenoiserFit
-from tbps_cli.proximity.diffusion.fit_autoencoder import AutoencoderFit, measure_scale
+from tbps_cli.proximity.diffusion.fit_autoencoder import AutoencoderFit, autoencoder_loss, measure_scale
 from tbps_cli.proximity.diffusion.learner import Learner
 
 TOLD = ("red coat", "blue shirt")
@@ -190,3 +190,24 @@ def test_the_unet_is_translated_where_that_is_asked(monkeypatch: pytest.MonkeyPa
     assert translated == []
     DenoiserFit(build_tiny_pipeline(), steps=1, compile=True)
     assert translated == ["UNet2DConditionModel"]
+
+
+def test_three_channels_of_the_latents_become_the_image_small() -> None:
+    pipeline = build_tiny_pipeline()
+    images = torch.rand(2, 3, 32, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    losses = [
+        autoencoder_loss(pipeline.vae, images, 0.1, torch.Generator().manual_seed(2), weight) for weight in (0.0, 0.5)
+    ]
+    mean = pipeline.vae.encode(images).latent_dist.mean
+    rows, columns = mean.shape[2:]
+    error = [
+        (
+            mean[image, channel, row, column]
+            - 2 * images[image, channel].unflatten(0, (rows, -1))[row].unflatten(1, (columns, -1))[:, column].mean()
+        ).abs()
+        for image in range(2)
+        for channel in range(3)
+        for row in range(rows)
+        for column in range(columns)
+    ]
+    assert float(losses[1] - losses[0]) == pytest.approx(0.5 * float(torch.stack(error).mean()), rel=1e-4)
