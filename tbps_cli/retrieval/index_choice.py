@@ -77,7 +77,7 @@ class IndexParameters:
     def breadths(self) -> tuple[int, ...]:
         """The breadths worth trying, cheapest first; empty where every row is read anyway."""
         if self.kind == "hnsw":
-            return tuple(2**power for power in range(5, 11))
+            return (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
         return tuple(2**power for power in range(self.lists.bit_length()))
 
 

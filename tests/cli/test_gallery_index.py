@@ -139,7 +139,7 @@ def test_descriptions_of_a_file_are_used_and_empty_lines_are_none(tiny: TinyRun,
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"", "no query"), (b" \n\n", "no description"), (b"\xff\xfe\xff", "UTF-8"), (b"qqq\n", "no word")],
+    [(b"", "no query"), (b" \n\n", "no query"), (b"\xff\xfe\xff", "UTF-8"), (b"qqq\n", "no word")],
 )
 def test_a_file_without_descriptions_is_a_message(content: bytes, said: str, tiny: TinyRun, tmp_path: Path) -> None:
     gallery, queries = copy_gallery(tiny, tmp_path), tmp_path / "queries.txt"

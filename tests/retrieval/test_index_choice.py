@@ -122,7 +122,7 @@ def test_progress_is_told_of_each_search() -> None:
     rows = torch.arange(20).reshape(2, 10)
     exact = Listed(rows).with_breadth(320)
     tune_breadth(Listed(rows), exact, torch.zeros(2, 4), wanted=2, progress=lambda *done: told.append(done))
-    assert told == [(done, 7) for done in range(1, 8)]
+    assert told == [(done, 12) for done in range(1, 13)]
 
 
 def test_too_few_rows_for_code_words_are_refused() -> None:
@@ -169,7 +169,7 @@ def test_recall_is_the_share_of_hits_that_a_loop_finds(queries: int, k: int, see
 def test_the_smallest_breadth_that_reaches_the_recall_is_chosen() -> None:
     rows = torch.arange(20).reshape(2, 10)
     exact = Listed(rows).with_breadth(320)
-    for wanted, breadth, recall in ((0.05, 32, 0.1), (0.4, 128, 0.4), (0.41, 256, 0.8), (1.0, 512, 1.0)):
+    for wanted, breadth, recall in ((0.05, 32, 0.1), (0.4, 128, 0.4), (0.41, 192, 0.6), (1.0, 384, 1.0)):
         tuned = tune_breadth(Listed(rows), exact, torch.zeros(2, 4), wanted=wanted)
         assert tuned.gallery.parameters.breadth == breadth
         assert tuned.recall == MeasuredRecall(pytest.approx(recall), 10, 2, is_rescored=False)
@@ -180,7 +180,7 @@ def test_where_no_breadth_reaches_the_recall_the_cheapest_of_the_best_is_taken()
     wrong = rows.clone()
     wrong[:, 3:] = 500
     tuned = tune_breadth(Listed(wrong), Listed(rows).with_breadth(320), torch.zeros(2, 4), wanted=0.9)
-    assert (tuned.gallery.parameters.breadth, tuned.recall.value) == (128, pytest.approx(0.3))
+    assert (tuned.gallery.parameters.breadth, tuned.recall.value) == (96, pytest.approx(0.3))
     assert tuned.recall.is_poor
 
 
