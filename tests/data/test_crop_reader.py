@@ -129,8 +129,9 @@ def test_reading_runs_ahead_by_a_fixed_number_of_batches(crops: Crops, monkeypat
 
 
 SCRIPT = """
-import sys
+import signal, sys
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background may begin with it ignored
     from tbps_cli.data.crop_reader import CropReader
     from tbps_cli.data.crops import list_crops
     crops = list_crops([sys.argv[1]])
