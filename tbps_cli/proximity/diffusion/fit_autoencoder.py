@@ -12,6 +12,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from tbps_cli.proximity.diffusion.learner import Learner
 from tbps_cli.proximity.diffusion.pipeline import Pipeline
 
+DETAIL = 0.5  # deviation of the channels that hold no colour, beside 1 of those that do
 KL_WEIGHT = 1e-4  # of a latent number's mean divergence, beside the mean error of a pixel
 
 
@@ -54,6 +55,9 @@ class AutoencoderFit:
         """The pipeline with what was learnt, and with the scale of its latents, measured on batches of images."""
         self.learner.finish()
         self.pipeline.freeze()
+        batches = list(batches)
+        if self.thumbnail:
+            even_out(self.pipeline.vae, batches)
         self.pipeline.vae.register_to_config(scaling_factor=measure_scale(self.pipeline.vae, batches))
         return self.pipeline
 
@@ -79,6 +83,27 @@ def autoencoder_loss(
         small = adaptive_avg_pool2d(images, distribution.mean.shape[2:])
         loss = loss + thumbnail * (distribution.mean[:, :3] - 2 * small).abs().mean()
     return loss
+
+
+@torch.no_grad()
+def even_out(vae: Any, batches: Iterable[Tensor]) -> None:
+    """Give the channels of the latents mean 0, the first three deviation 1, and the others DETAIL; images stay as they are.
+
+    The convolutions of single pixels at the encoder's end and the decoder's beginning take up the change, so that noise
+    hides colours last, and a UNet spends itself on them first.
+    """
+    latents = torch.cat([vae.encode(images).latent_dist.mean.transpose(0, 1).flatten(1) for images in batches], dim=1)
+    means, channels = latents.mean(dim=1), len(latents)
+    wanted = torch.full((channels,), DETAIL).to(means)
+    wanted[:3] = 1
+    gains = wanted / latents.std(dim=1)
+    out, back = vae.quant_conv, vae.post_quant_conv
+    back.bias += back.weight[:, :, 0, 0] @ means
+    back.weight /= gains[None, :, None, None]
+    out.bias[:channels] -= means
+    out.bias[:channels] *= gains
+    out.weight[:channels] *= gains[:, None, None, None]
+    out.bias[channels:] += 2 * gains.log()  # of the variance
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tbps_cli.errors import DependencyError
 from tbps_cli.proximity.diffusion.fit import DenoiserFit
-from tbps_cli.proximity.diffusion.fit_autoencoder import AutoencoderFit, autoencoder_loss, measure_scale
+from tbps_cli.proximity.diffusion.fit_autoencoder import AutoencoderFit, autoencoder_loss, even_out, measure_scale
 from tbps_cli.proximity.diffusion.learner import Learner
 
 TOLD = ("red coat", "blue shirt")
@@ -211,3 +211,26 @@ def test_three_channels_of_the_latents_become_the_image_small() -> None:
         for column in range(columns)
     ]
     assert float(losses[1] - losses[0]) == pytest.approx(0.5 * float(torch.stack(error).mean()), rel=1e-4)
+
+
+def test_evened_out_latents_have_the_spread_that_was_asked_for_and_the_same_images() -> None:
+    vae = build_tiny_pipeline().vae
+    with torch.no_grad():
+        vae.quant_conv.bias.add_(torch.arange(8) / 4)
+    batches = [torch.rand(3, 3, 32, 16, generator=torch.Generator().manual_seed(n)) * 2 - 1 for n in range(2)]
+    before = [vae.encode(images).latent_dist for images in batches]
+    images = [vae.decode(latents.mean).sample for latents in before]
+    even_out(vae, batches)
+    after = [vae.encode(images).latent_dist for images in batches]
+    latents = torch.cat([one.mean for one in after]).transpose(0, 1).flatten(1)
+    assert torch.allclose(latents.mean(dim=1), torch.zeros(4), atol=1e-4)
+    assert torch.allclose(latents.std(dim=1), torch.tensor([1.0, 1.0, 1.0, 0.5]), atol=1e-4)
+    for old, new, image in zip(before, after, images, strict=True):
+        assert torch.allclose(vae.decode(new.mean).sample, image, atol=1e-4)
+        assert torch.allclose(
+            new.std / old.std,
+            (latents.std(dim=1) / torch.cat([one.mean for one in before]).transpose(0, 1).flatten(1).std(dim=1))[
+                None, :, None, None
+            ].expand_as(old.std),
+            rtol=1e-3,
+        )
