@@ -258,7 +258,7 @@ class _Job:
                 f"{self.crops.root}: none of its {self.crops.count:,} images could be read. The first: "
                 f"{counted.problems[0]}"
             )
-        if self.grown is None or counted.added or counted.unreadable or self.metadata is not None:
+        if self._has_news(counted):
             info = describe(self.encoder, dataset="", split="", root=self.crops.root).dated(identity[CREATED])
             if self.metadata is None:
                 self._join(info, None, progress)
@@ -271,6 +271,13 @@ class _Job:
                         progress.note(f"{self.metadata}: {metadata.unmatched:,} of its lines are of no image")
         self.folder.clear()
         return counted
+
+    def _has_news(self, counted: CropsResult) -> bool:
+        """Whether the gallery has to be written: not where it is added to, and has all there is already."""
+        if self.grown is None or counted.added or self.metadata is not None:
+            return True
+        parts = (self.folder.read(number) for number in range(self._parts))
+        return not self.grown.has_skipped(self.crops.name(int(row)) for part in parts for row in part.unreadable)
 
     def _count(self, result: CropsResult) -> CropsResult:
         added = unchanged = unreadable = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +55,7 @@ def join_columns(known: Mapping[str, str], metadata: Metadata | None) -> Columns
 class Grown:
     """The gallery that images are added to, compared with the images that are there now.
 
-    Held are 40 bytes for each of them. Raises FeatureError.
+    Held are 40 bytes for each of them, and the names of those that could not be read. Raises FeatureError.
     """
 
     def __init__(self, path: Path) -> None:
@@ -67,6 +67,7 @@ class Grown:
                 )
             self.info, self.dimension = file.info, file.dimension
             self.root, self.count = Path(file.info.root), file.images.count
+            self._skipped = set(file.skipped.names) if file.skipped else set()
             self.kinds = {name: column.kind for name, column in file.images.columns.items()}
             status = path.stat()
             self.digest = hashlib.sha256(f"{file.info} {status.st_size} {status.st_mtime_ns}".encode()).hexdigest()
@@ -106,6 +107,10 @@ class Grown:
     def count_known(self, rows: np.ndarray) -> int:
         """How many of these images (n,) it has under their names, with other content."""
         return int(np.count_nonzero(self._old_rows[rows] != ABSENT))
+
+    def has_skipped(self, names: Iterable[str]) -> bool:
+        """Whether all of these images could not be read before either."""
+        return self._skipped.issuperset(names)
 
     def copy(self, writer: FeatureWriter, fresh: np.ndarray, columns: Columns, metadata: Metadata | None) -> None:
         """Write what stays: all but the images that were embedded again; fresh (n,) are rows of the listing."""

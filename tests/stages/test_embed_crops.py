@@ -174,9 +174,15 @@ def test_only_what_is_new_or_changed_is_embedded_again(images: Path, tiny: TinyR
     assert set(after) == set(before) | {"011.png", *(f"{n:03}.png" for n in range(30, 35))}
     assert np.array_equal(after["002.png"], after["030.png"])
     assert all(np.array_equal(after[name], row) for name, row in before.items() if name != "002.png")
+    (images / "035.png").write_bytes(b"no image")
+    assert embed(tiny.run, images, out, append=True).unreadable == 1
     content = out.read_bytes()
-    assert embed(tiny.run, images, out, append=True).added == 0
+    result = embed(tiny.run, images, out, append=True)
+    assert (result.added, result.unreadable) == (0, 1)
     assert out.read_bytes() == content
+    with open_features(out) as features:
+        assert features.skipped is not None
+        assert list(features.skipped.names) == ["035.png"]
 
 
 def test_metadata_becomes_columns_and_grows_with_the_gallery(images: Path, tiny: TinyRun, tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def autoencoder_loss(
 
 @torch.no_grad()
 def even_out(vae: Any, batches: Iterable[Tensor]) -> None:
-    """Give the channels of the latents mean 0, the first three deviation 1, and the others DETAIL; images stay as they are.
+    """Give the latents' channels mean 0, the first three deviation 1, the others DETAIL; images stay as they are.
 
     The convolutions of single pixels at the encoder's end and the decoder's beginning take up the change, so that noise
     hides colours last, and a UNet spends itself on them first.
