@@ -56,6 +56,7 @@ setup(
         "parquet": ["pyarrow>=15"],
         "test": [
             "pytest>=8",
+            "pytest-xdist>=3.5",
             "hypothesis>=6.100",
             "tensorboard>=2.16",
             "onnx>=1.16",
