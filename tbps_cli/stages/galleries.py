@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tbps_cli.data.annotations import is_safe_name
 from tbps_cli.data.sources import image_folder
-from tbps_cli.errors import FeatureError
+from tbps_cli.errors import DependencyError, FeatureError, FeatureMismatchError
 from tbps_cli.features import FeatureFile, FeatureTable, open_features
 from tbps_cli.retrieval.conditions import parse_conditions
 from tbps_cli.retrieval.gallery import ExactGallery, Gallery, Hits
@@ -88,7 +88,11 @@ class _File:
         self._folder = image_folder(self.info.dataset, Path(self.info.root))
         self._matrix = images.mapped()
         self._index: Gallery | None = None
-        if not exact and (found := open_index_of(Path(place), features)) is not None:
+        try:
+            found = None if exact else open_index_of(Path(place), features)
+        except (DependencyError, FeatureError, FeatureMismatchError) as error:
+            raise type(error)(f"{error}\nOr search without the index: --exact.") from None
+        if found is not None:
             self._index, header = found
             notes += [problem] if (problem := explain_poor(index_path(Path(place)), header.recall)) else []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,11 @@ def test_an_index_is_used_and_agrees(tiny: TinyRun, tmp_path: Path, monkeypatch:
     assert asked == [1]
     search(RED, gallery, exact=True)
     assert asked == [1]
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "faiss", None)
+        message = fail_tbps("search", RED, "--gallery", gallery)
+        assert "tbps-cli[faiss]" in message
+        assert "--exact" in message
     select(gallery, np.arange(40), gallery, overwrite=True)
     assert "tbps gallery index" in fail_tbps("search", RED, "--gallery", gallery)
     assert run_tbps("search", RED, "--gallery", gallery, "--exact").exit_code == 0
