@@ -95,5 +95,6 @@ def command(
                 click.echo(printable(one.title))
             show.print_hits(hits)
     if sheet or html:
-        for path in show_hits(searches, sheet=sheet, html=html, overwrite=overwrite):
+        labels = {"score": "share of agreement among the best hits"} if how["rerank"] else {}
+        for path in show_hits(searches, sheet=sheet, html=html, overwrite=overwrite, **labels):
             progress.note(f"wrote {path}")

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from tbps_cli.report.chart import CurvePoint, ShownMetric, comparison_bar, line_chart
 from tbps_cli.report.html import card, commands_block, document, facts_card, hits_list, muted, safe, section
-from tbps_cli.report.sheet import ShownHit
+from tbps_cli.report.sheet import COSINE, ShownHit
 from tbps_cli.report.text import percent_text, shorten
 from tbps_cli.report.writing import refuse_to_replace, write_whole
 
-_SCORES = "A score is a cosine similarity: it puts the gallery in order, and identifies nobody."
+_SCORES = "A score is a {}: it puts the gallery in order, and identifies nobody."
 _MEASURES = (
     "Rank-k is the share of queries that find the person among the first k images; mAP and mINP also ask "
     "how early all images of the person come. The bound is what an oracle reaches that reads every caption "
@@ -38,7 +38,13 @@ class ShownSearch:
 
 
 def write_search_page(
-    searches: Sequence[ShownSearch], out: Path, *, title: str, footer: str = "", overwrite: bool = False
+    searches: Sequence[ShownSearch],
+    out: Path,
+    *,
+    title: str,
+    score: str = COSINE,
+    footer: str = "",
+    overwrite: bool = False,
 ) -> Path:
     """Write one page with all searches and return `out`.
 
@@ -50,7 +56,7 @@ def write_search_page(
         title=title,
         header=f"<h1>{safe(title)}</h1>",
         sections=[_searches(searches, level=2)],
-        footer=muted(_SCORES, footer),
+        footer=muted(_SCORES.format(score), footer),
     )
     return write_whole(content, out, overwrite=overwrite)
 
@@ -72,7 +78,7 @@ def write_demo_page(
     refuse_to_replace(out, overwrite=overwrite)
     chart = line_chart(curve, title="Learning curve")
     sections = [
-        section("What it found", _SCORES, _searches(searches, level=3)) if searches else "",
+        section("What it found", _SCORES.format(COSINE), _searches(searches, level=3)) if searches else "",
         section("How well it finds people", _MEASURES, _metrics(metrics)) if metrics else "",
         section("How it learnt", "Measured after each epoch.", card(chart)) if chart else "",
         section("What was made", "", facts_card(facts)) if facts else "",

@@ -30,6 +30,7 @@ LABEL = 24  # height of the small words above the query
 LEAST_WIDTH = 500  # room for the query when there are few hits
 DECODED = (400, 400)  # JPEGs are not decoded larger than need be; square, as some lie on their side
 
+COSINE = "cosine similarity"  # what a score is, unless somebody says otherwise
 MOST_HITS = 200  # a PNG of thousands of hits is too tall for most viewers
 MOST_QUERY_LINES = 8
 
@@ -55,7 +56,15 @@ class ShownHit:
     is_right: bool | None = None  # whether it shows the person asked for; pages mark it, None is not marked
 
 
-def write_sheet(query: str, hits: Sequence[ShownHit], out: Path, *, columns: int = 5, overwrite: bool = False) -> Path:
+def write_sheet(
+    query: str,
+    hits: Sequence[ShownHit],
+    out: Path,
+    *,
+    columns: int = 5,
+    score: str = COSINE,
+    overwrite: bool = False,
+) -> Path:
     """Draw the query and, in the order given, at most `MOST_HITS` hits; return `out`.
 
     An image that is missing or cannot be read is shown as a placeholder that says so.
@@ -63,11 +72,11 @@ def write_sheet(query: str, hits: Sequence[ShownHit], out: Path, *, columns: int
     """
     refuse_to_replace(out, overwrite=overwrite)
     content = io.BytesIO()
-    draw_sheet(query, hits, columns=columns).save(content, format="PNG")
+    draw_sheet(query, hits, columns=columns, score=score).save(content, format="PNG")
     return write_whole(content.getvalue(), out, overwrite=overwrite)
 
 
-def draw_sheet(query: str, hits: Sequence[ShownHit], *, columns: int = 5) -> Image.Image:
+def draw_sheet(query: str, hits: Sequence[ShownHit], *, columns: int = 5, score: str = COSINE) -> Image.Image:
     """Return the contact sheet as an RGB image."""
     assert columns >= 1, columns
     shown = hits[:MOST_HITS]
@@ -87,7 +96,7 @@ def draw_sheet(query: str, hits: Sequence[ShownHit], *, columns: int = 5) -> Ima
         row, column = divmod(place, columns)
         left = MARGIN + column * (CELL[0] + GAP)
         _draw_hit(sheet, draw, hit, (left, top + row * (CELL[1] + CAPTION + GAP)))
-    draw.text((MARGIN, foot - 4), _footer(len(hits), len(shown)), font=_font(13), fill=MUTED)
+    draw.text((MARGIN, foot - 4), _footer(len(hits), len(shown), score), font=_font(13), fill=MUTED)
     return sheet
 
 
@@ -147,12 +156,12 @@ def _draw_hit(sheet: Image.Image, draw: ImageDraw.ImageDraw, hit: ShownHit, corn
     draw.text((left, beneath + 22), name, font=_font(13), fill=MUTED)
 
 
-def _footer(found: int, shown: int) -> str:
+def _footer(found: int, shown: int, score: str) -> str:
     if not found:
         return "no hits"
     if found > shown:
-        return f"the first {shown} of {found} hits · score: cosine similarity"
-    return "score: cosine similarity"
+        return f"the first {shown} of {found} hits · score: {score}"
+    return f"score: {score}"
 
 
 @cache

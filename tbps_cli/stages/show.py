@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tbps_cli.errors import OutputError
 from tbps_cli.report.page import ShownSearch, write_search_page
-from tbps_cli.report.sheet import ShownHit, write_sheet
+from tbps_cli.report.sheet import COSINE, ShownHit, write_sheet
 from tbps_cli.report.writing import refuse_to_replace
 from tbps_cli.stages.queries import Query
 from tbps_cli.stages.search import Hit
@@ -28,15 +28,20 @@ def check_outputs(*paths: Path | None, overwrite: bool) -> None:
 
 
 def show_hits(
-    searches: Sequence[tuple[Query, Sequence[Hit]]], *, sheet: Path | None, html: Path | None, overwrite: bool = False
+    searches: Sequence[tuple[Query, Sequence[Hit]]],
+    *,
+    sheet: Path | None,
+    html: Path | None,
+    score: str = COSINE,
+    overwrite: bool = False,
 ) -> list[Path]:
     """Write the sheet, of the first search, and the page that were asked for. Raises OutputError."""
     shown = [as_shown(query.title, hits) for query, hits in searches]
     written = []
     if sheet:
-        written.append(write_sheet(shown[0].query, shown[0].hits, sheet, overwrite=overwrite))
+        written.append(write_sheet(shown[0].query, shown[0].hits, sheet, score=score, overwrite=overwrite))
     if html:
-        written.append(write_search_page(shown, html, title="tbps search", overwrite=overwrite))
+        written.append(write_search_page(shown, html, title="tbps search", score=score, overwrite=overwrite))
     return written
 
 

@@ -139,6 +139,14 @@ def test_re_ranking_is_that_of_the_candidates_whatever_the_galleries(tiny: TinyR
     assert expected != names(search(RED, tiny.gallery, k=8))
 
 
+@pytest.mark.parametrize(("options", "said"), [([], "cosine similarity"), (["--rerank"], "share of agreement")])
+def test_a_page_says_what_its_scores_are(options: list[str], said: str, tiny: TinyRun, tmp_path: Path) -> None:
+    page, sheet = tmp_path / "hits.html", tmp_path / "hits.png"
+    result = run_tbps("search", RED, "--gallery", tiny.gallery, *options, "--html", page, "--sheet", sheet)
+    assert (result.exit_code, sheet.exists()) == (0, True)
+    assert f"A score is a {said}" in page.read_text()
+
+
 def test_a_file_of_queries_is_answered_line_by_line(tiny: TinyRun, tmp_path: Path) -> None:
     file = tmp_path / "people.txt"
     file.write_bytes(f"\ufeff{RED}\r\n\r\n{BLUE}\t{RED}\n  \n".encode())
