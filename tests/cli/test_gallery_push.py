@@ -125,12 +125,12 @@ def test_a_collection_of_something_else_is_a_message(
 
 @pytest.mark.parametrize(
     ("delay", "version", "said"),
-    [(1.5, "v2.5.4", "did not answer has_collection within 1 seconds"), (0, "v2.2.0", "tbps needs 2.4 or newer")],
+    [(6, "v2.5.4", "did not answer has_collection within 3 seconds"), (0, "v2.2.0", "tbps needs 2.4 or newer")],
 )
 def test_a_server_that_is_slow_or_old_is_a_message(delay: float, version: str, said: str, gallery: Path) -> None:
     server = FakeMilvus()
     server.delay, server.version = delay, version
-    seconds = "1" if delay else "9"
+    seconds = "3" if delay else "9"
     with serving(server) as address:
         place = f"{address}/people"
         assert said in fail_tbps("gallery", "push", gallery, "--to", place, "--timeout", seconds)
