@@ -82,4 +82,6 @@ class FitRecipe(Section):
     def _new_parts_learn(self) -> FitRecipe:
         if self.pipeline.weights is None and (self.autoencoder is None or not self.denoiser.train_text):
             raise ValueError("a new pipeline needs autoencoder and denoiser.train_text: or name pipeline.weights")
+        if self.pipeline.weights is not None and self.autoencoder is not None and self.autoencoder.thumbnail:
+            raise ValueError("autoencoder.thumbnail makes other latents than the UNet of pipeline.weights knows")
         return self

@@ -50,6 +50,7 @@ def test_a_recipe_of_another_command_is_refused() -> None:
     [
         ("denoiser.rank=0", "denoiser.rank: "),
         ("denoiser.lr=fast", "denoiser.lr: "),
+        ("pipeline.weights=x", "autoencoder.thumbnail makes other latents"),
         ("denoiser.train_text=false", "a new pipeline needs autoencoder and denoiser.train_text"),
         ("denoiser.stepps=3", "did you mean 'steps'?"),
     ],
@@ -66,7 +67,8 @@ def test_resume_and_overwrite_exclude_each_other() -> None:
 
 def test_weights_that_are_no_pipeline_are_a_message(tmp_path: Path) -> None:
     said = fail_tbps(
-        "fit", "fit/toy", *SET, "--set", f"pipeline.weights={tmp_path}", "--root", tmp_path / "data", "--out",
+        "fit", "fit/toy", *SET, "--set", f"pipeline.weights={tmp_path}", "--set", "autoencoder.thumbnail=0",
+        "--root", tmp_path / "data", "--out",
         tmp_path / "run", "--device", "cpu",
     )  # fmt: skip
     assert "model_index.json is missing" in said
