@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from tbps_cli.cli import options
 
@@ -32,7 +33,9 @@ from tbps_cli.cli import options
 @options.device
 @options.overwrite
 @options.as_json
+@click.pass_context
 def command(
+    context: click.Context,
     checkpoint: str,
     out: Path,
     images: tuple[str, ...],
@@ -63,7 +66,7 @@ def command(
         raise click.UsageError("give either --images SOURCE or --dataset NAME.")
     if images and (split or root):
         raise click.UsageError("--split and --root are of a data set; they do not apply to --images.")
-    given = [name for name, value in of_images.items() if value not in (None, False, "auto", 64)]
+    given = [name for name in of_images if context.get_parameter_source(name) is not ParameterSource.DEFAULT]
     if dataset is not None and given:
         raise click.UsageError(f"--{given[0].replace('_', '-')} is for --images; a data set's split is embedded whole.")
     from tbps_cli.cli import show

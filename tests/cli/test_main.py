@@ -70,6 +70,7 @@ def test_an_unknown_command_is_a_usage_error() -> None:
         ["evaluate", "g.h5", "--split", "val"],
         ["embed", "--checkpoint", "x", "--out", "y", "--images", "a", "--split", "val"],
         ["embed", "--checkpoint", "x", "--out", "y", "--dataset", "toy", "--strict"],
+        ["embed", "--checkpoint", "x", "--out", "y", "--dataset", "toy", "--batch", "64"],
         ["search", "woman", "--gallery", "g.h5", "-k", "0"],
         ["train", "toy", "--resume", "--overwrite"],
     ],
