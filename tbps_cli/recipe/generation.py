@@ -70,6 +70,7 @@ class DiffusionSection(Section):
     )
     blend_threshold: Share = Field(0.3, description="share of a map's maximum from which on a place is the garment's")
     blend_start: Share = Field(0.2, description="share of the steps after which blending begins")
+    refine: bool = Field(True, description="lead the garment's outline along the edges of the image")
     prompt: Wording | None = Field(None, description=PROMPT)
 
 

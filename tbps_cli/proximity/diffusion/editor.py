@@ -40,7 +40,7 @@ from tbps_cli.proximity.diffusion.inversion import (
     same_negatives,
     step_negatives,
 )
-from tbps_cli.proximity.diffusion.mask import Blend, DifferenceMap, edit_mask
+from tbps_cli.proximity.diffusion.mask import Blend, DifferenceMap, edit_mask, refine_mask
 from tbps_cli.proximity.diffusion.pipeline import Pipeline, Prompts
 from tbps_cli.proximity.diffusion.prompts import Wording, WordRows, align_words, write_prompts
 from tbps_cli.proximity.generator import EditedImage, Refusal
@@ -66,6 +66,7 @@ class DiffusionSettings:
     along the inversion, for one evaluation a step more.
     blend_threshold, blend_start: the share of a map's maximum from which on a place is the garment's, and of the steps
     after which the rest is taken from the source; without `blend` it never is.
+    refine: lead the mask along the edges of the source, see `refine_mask`.
     prompt: the wording of the prompts, see `describe_image`; None: what the pipeline was taught, or else `garments`.
     """
 
@@ -82,6 +83,7 @@ class DiffusionSettings:
     mask: Literal["attention", "difference"] = "attention"
     blend_threshold: float = 0.3
     blend_start: float = 0.2
+    refine: bool = True
     prompt: Wording | None = None
 
 
@@ -120,15 +122,20 @@ class DiffusionEditor:
         drawn, before, latent_mask, evaluations = self._draw(fitted, words)
         change = ((drawn - before) / 2).float().cpu().numpy().transpose(0, 2, 3, 1)
         masks = latent_mask.cpu().numpy()
+        images = (fitted / 2 + 0.5).cpu().numpy().transpose(0, 2, 3, 1)
         return [
-            compose(source, difference, self._mask(mask, difference), self.canvas, evaluations)
+            compose(source, difference, self._mask(mask, difference, image), self.canvas, evaluations)
             if np.isfinite(difference).all()
             else Refusal(NO_NUMBERS)
-            for source, difference, mask in zip(sources, change, masks, strict=True)
+            for source, difference, mask, image in zip(sources, change, masks, images, strict=True)
         ]
 
-    def _mask(self, mask: NDArray[np.float32], change: NDArray[np.float32]) -> NDArray[np.float32]:
-        return edit_mask(mask if self.settings.blend else np.ones_like(mask), change)
+    def _mask(
+        self, mask: NDArray[np.float32], change: NDArray[np.float32], image: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        bounds = mask if self.settings.blend else np.ones_like(mask)
+        soft = edit_mask(bounds, change)
+        return refine_mask(soft, bounds, image) if self.settings.refine else soft
 
     @torch.no_grad()
     def _draw(self, images: Tensor, words: WordRows) -> tuple[Tensor, Tensor, Tensor, int]:

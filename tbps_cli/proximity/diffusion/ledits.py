@@ -19,7 +19,7 @@ from tbps_cli.errors import RecipeError
 from tbps_cli.libraries import import_diffusers
 from tbps_cli.proximity.diffusion.canvas import Canvas
 from tbps_cli.proximity.diffusion.compose import compose
-from tbps_cli.proximity.diffusion.mask import edit_mask
+from tbps_cli.proximity.diffusion.mask import edit_mask, refine_mask
 from tbps_cli.proximity.diffusion.pipeline import Pipeline
 from tbps_cli.proximity.generator import EditedImage, Refusal
 from tbps_cli.proximity.plan import PlannedEdit
@@ -83,7 +83,7 @@ class LeditsEditor:
         return [self._edit(source, edit) for source, edit in zip(sources, edits, strict=True)]
 
     def _edit(self, source: Image.Image, edit: PlannedEdit) -> EditedImage:
-        fitted = self.canvas.fit(source).permute(1, 2, 0).numpy() / 2 + 0.5
+        fitted = self.canvas.fit(source).div(2).add(0.5).permute(1, 2, 0).numpy()
         image = Image.fromarray(np.rint(fitted * 255).astype(np.uint8))
         generator = torch.Generator(self._pipe.device).manual_seed(edit.seed)
         steps = self.settings.steps
@@ -103,7 +103,8 @@ class LeditsEditor:
         ).images[0]
         before = np.asarray(inverted.vae_reconstruction_images[0], dtype=np.float32) / 255
         change = (drawn - before).astype(np.float32)
-        mask = edit_mask(np.ones(change.shape[:2], dtype=np.float32), change)
+        everywhere = np.ones(change.shape[:2], dtype=np.float32)
+        mask = refine_mask(edit_mask(everywhere, change), everywhere, fitted)
         return compose(source, change, mask, self.canvas, steps + 3 * steps)
 
 

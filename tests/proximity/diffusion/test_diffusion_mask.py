@@ -7,7 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from tbps_cli.proximity.diffusion.mask import HIGHEST, Blend, DifferenceMap, edit_mask
+from tbps_cli.proximity.diffusion.mask import (
+    HIGHEST,
+    UNLIKE,
+    Blend,
+    DifferenceMap,
+    _filter_guided,
+    edit_mask,
+    refine_mask,
+)
 
 
 class Known:
@@ -74,3 +82,58 @@ def test_an_edit_is_where_mask_and_change_are() -> None:
     assert soft[2, 10] == pytest.approx(0, abs=1e-3)
     assert soft[20, 0] == 0
     assert 0 <= soft.min() <= soft.max() <= 1
+
+
+def test_guided_filtering_is_the_least_squares_of_every_window() -> None:
+    random = np.random.default_rng(0)
+    soft = random.random((9, 7)).astype(np.float32)
+    image = random.random((9, 7, 3)).astype(np.float32)
+    radius = 2
+    padded_soft, padded = np.pad(soft, 2 * radius, mode="edge"), np.pad(image, ((4, 4), (4, 4), (0, 0)), mode="edge")
+    found = _filter_guided(soft, image, radius)
+
+    def window(row: int, column: int) -> tuple[np.ndarray, np.ndarray]:
+        rows, columns = slice(row + 2, row + 7), slice(column + 2, column + 7)
+        return padded[rows, columns].reshape(-1, 3).astype(float), padded_soft[rows, columns].ravel().astype(float)
+
+    def fit(row: int, column: int) -> np.ndarray:
+        """Ridge regression of the window around a pixel: three slopes and an offset, the offset free."""
+        colours, wanted = window(row, column)
+        design = np.column_stack([colours, np.ones(len(colours))])
+        ridge = np.diag([UNLIKE**2 * len(colours)] * 3 + [0.0])
+        return np.asarray(np.linalg.solve(design.T @ design + ridge, design.T @ wanted))
+
+    for row in range(9):
+        for column in range(7):
+            near = [
+                fit(min(max(row + down, 0), 8), min(max(column + right, 0), 6))
+                for down in range(-radius, radius + 1)
+                for right in range(-radius, radius + 1)
+            ]
+            expected = np.append(image[row, column].astype(float), 1) @ np.mean(near, axis=0)
+            assert found[row, column] == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_refined_mask_ends_where_the_garment_does() -> None:
+    truth = np.zeros((64, 32), dtype=bool)
+    truth[20:45, 9:23] = True
+    image = np.where(truth[..., None], (0.7, 0.2, 0.2), (0.3, 0.5, 0.3)).astype(np.float32)
+    cells = np.zeros((16, 8), dtype=np.float32)
+    cells[4:12, 2:6] = 1  # too large, by whole cells of the latents
+    mask = np.kron(cells, np.ones((4, 4), dtype=np.float32))
+    soft = edit_mask(mask, np.full((64, 32, 3), 0.3, dtype=np.float32))
+    refined = refine_mask(soft, mask, image)
+    assert refined.shape == truth.shape
+    assert 0 <= refined.min() <= refined.max() <= 1
+    assert overlap(refined, truth) > 0.9 > 0.8 > overlap(soft, truth)
+
+
+def test_where_nothing_is_to_be_seen_a_mask_stays_as_it_was() -> None:
+    mask = np.zeros((64, 32), dtype=np.float32)
+    mask[16:48, 8:24] = 1
+    refined = refine_mask(mask, mask, np.full((64, 32, 3), 0.5, dtype=np.float32))
+    assert overlap(refined, mask > 0.5) > 0.7  # corners are rounded
+
+
+def overlap(soft: np.ndarray, truth: np.ndarray) -> float:
+    return float(((soft >= 0.5) & truth).sum() / ((soft >= 0.5) | truth).sum())
