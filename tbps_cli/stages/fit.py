@@ -33,7 +33,7 @@ from tbps_cli.proximity.diffusion.prompts import describe_image
 from tbps_cli.proximity.diffusion.small import build_small_pipeline
 from tbps_cli.proximity.lexicon import read_lexicon
 from tbps_cli.recipe import FitRecipe, dump_recipe
-from tbps_cli.runtime import SILENCE, Progress, find_device
+from tbps_cli.runtime import SILENCE, Progress, find_device, hold_folder
 from tbps_cli.stages.assemble import open_dataset
 from tbps_cli.training.run import Run
 
@@ -74,6 +74,19 @@ def fit(
 
     Raises DataError, RecipeError, CheckpointError, OutputError or TrainingError.
     """
+    with hold_folder(out):
+        return _fit(recipe, out, root, device, resume, overwrite, progress)
+
+
+def _fit(
+    recipe: FitRecipe,
+    out: Path,
+    root: Path | None,
+    device: str,
+    resume: bool,
+    overwrite: bool,
+    progress: Progress,
+) -> FitResult:
     began = time.monotonic()
     records = [record for record in _read_records(recipe, root, progress) if record.origin == "camera"]
     run = Run.open(out, dump_recipe(recipe), resume=resume, overwrite=overwrite)

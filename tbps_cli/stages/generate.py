@@ -23,7 +23,7 @@ from tbps_cli.proximity.plan import Plan
 from tbps_cli.proximity.plan_file import read_plan, write_plan
 from tbps_cli.recipe import GenerationRecipe, dump_recipe
 from tbps_cli.report.writing import refuse_to_replace
-from tbps_cli.runtime import SILENCE, Advance, Progress, find_device
+from tbps_cli.runtime import SILENCE, Advance, Progress, find_device, hold_folder
 from tbps_cli.stages.assemble import load_encoder, open_source
 from tbps_cli.stages.edit_images import EditMaker, Outcome
 from tbps_cli.stages.editors import EncoderScorer, build_editor, build_judge, build_planner, find_lexicon
@@ -133,15 +133,16 @@ def generate(
             reading = _read(dataset, root, shown)
         with processes.share_fate():
             work = _prepare(recipe, dataset, reading, found, plan_file, checkpoint, limit, shown)
-        with processes.first_ahead():
-            if processes.is_first:
-                folder = GenerationFolder.open(out, work.identity, work.plan, overwrite=overwrite)
-            else:
-                folder = GenerationFolder.join(out, work.identity)
-        was_finished = folder.is_finished
-        if not was_finished:
-            work.make_all(folder, processes, shown)
-        return _tell(folder, was_finished, processes.rank)
+        with processes.first_enters(hold_folder(out)):
+            with processes.first_ahead():
+                if processes.is_first:
+                    folder = GenerationFolder.open(out, work.identity, work.plan, overwrite=overwrite)
+                else:
+                    folder = GenerationFolder.join(out, work.identity)
+            was_finished = folder.is_finished
+            if not was_finished:
+                work.make_all(folder, processes, shown)
+            return _tell(folder, was_finished, processes.rank)
     finally:
         leave_processes(processes)
 

@@ -22,7 +22,7 @@ from tbps_cli.encoders.tokenizer import Tokenizer
 from tbps_cli.errors import DeviceError
 from tbps_cli.recipe import Recipe, dump_recipe
 from tbps_cli.retrieval.metrics import RetrievalReport
-from tbps_cli.runtime import SILENCE, Progress, autocast, find_device
+from tbps_cli.runtime import SILENCE, Progress, autocast, find_device, hold_folder
 from tbps_cli.stages.assemble import VOCABULARY, build_sampler, build_transform
 from tbps_cli.stages.encoders import HALVES, build_tokenizer
 from tbps_cli.stages.evaluate import embed_split
@@ -82,7 +82,8 @@ def train(
         if processes.count > 1 and found.index is not None:
             raise DeviceError(f"--device {device}: {processes.count} processes take a GPU each; use --device cuda.")
         shown = progress if processes.is_first else SILENCE
-        return _train(recipe, run_folder, root, found, resume, overwrite, processes, shown)
+        with processes.first_enters(hold_folder(run_folder)):
+            return _train(recipe, run_folder, root, found, resume, overwrite, processes, shown)
     finally:
         leave_processes(processes)
 

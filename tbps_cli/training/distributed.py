@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -106,6 +106,15 @@ class Processes:
             with self.share_fate():
                 if is_mine:
                     yield
+
+    @contextmanager
+    def first_enters(self, context: AbstractContextManager[object]) -> Iterator[None]:
+        """The first process goes through the block inside of a context; where it cannot enter it, nobody goes on."""
+        with ExitStack() as entered:
+            with self.share_fate():
+                if self.is_first:
+                    entered.enter_context(context)
+            yield
 
     def _gather_texts(self, text: str) -> list[str]:
         """The text of every process; where all are empty, only their lengths travel."""
