@@ -31,13 +31,17 @@ from tbps_cli.toypedes.dataset import SIZES, draw_dataset
 
 DEFAULT = DiffusionSettings()
 CONTROL = dict(cross_replace=0.8, self_replace=0.4)
-PAPER = dict(inversion="ddim", negative="null-text", steps=50, guidance=7.5, **CONTROL, reweight=6.0)
+PAPER = dict(
+    inversion="ddim", negative="null-text", steps=50, guidance=7.5, **CONTROL, reweight=6.0,
+    mask="attention", blend_threshold=0.3, refine=False,
+)  # fmt: skip
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
     "ddim": dict(inversion="ddim"),
     "fixed-point, 1 iteration": dict(iterations=1),
     "fixed-point, 4 iterations": dict(iterations=4),
     "guidance 1": dict(guidance=1.0),
+    "guidance 1.5": dict(guidance=1.5),
     "guidance 2": dict(guidance=2.0),
     "guidance 3": dict(guidance=3.0),
     "guidance 5": dict(guidance=5.0),
@@ -45,18 +49,17 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "empty negative": dict(negative="empty"),
     "empty negative, ddim": dict(negative="empty", inversion="ddim"),
     "null-text": dict(negative="null-text"),
-    "null-text, guidance 3": dict(negative="null-text", guidance=3.0),
     "null-text, ddim": dict(negative="null-text", inversion="ddim"),
     "attention control": CONTROL,
     "attention control, guidance 5": dict(**CONTROL, guidance=5.0),
-    "mask by difference": dict(mask="difference"),
-    "mask by difference, threshold 0.5": dict(mask="difference", blend_threshold=0.5),
+    "mask by attention": dict(mask="attention", blend_threshold=0.3),
+    "mask not refined": dict(refine=False),
     "no blend": dict(blend=False),
     "attention control, no blend": dict(**CONTROL, blend=False),
     "8 steps": dict(steps=8),
     "30 steps": dict(steps=30),
-    "threshold 0.2": dict(blend_threshold=0.2),
-    "threshold 0.5": dict(blend_threshold=0.5),
+    "threshold 0.3": dict(blend_threshold=0.3),
+    "threshold 0.7": dict(blend_threshold=0.7),
     "blend from the first step": dict(blend_start=0.0),
     "paper": PAPER,
     "paper, guidance 1.5": PAPER | dict(guidance=1.5, reweight=1.0),

@@ -59,16 +59,16 @@ class DiffusionSection(Section):
     )
     null_text_steps: Count = Field(10, description="of null-text: steps of the fitting at most, at each time")
     steps: Steps = Field(15, description="of the drawing")
-    guidance: Positive = Field(1.5, description="1 draws what the prompt says, more exaggerates it")
+    guidance: Positive = Field(3.0, description="1 draws what the prompt says, more exaggerates it")
     cross_replace: Share = Field(0.0, description="share of the steps in which the source's cross-attention is kept")
     self_replace: Share = Field(0.0, description="share of the steps in which the source's self-attention is kept")
     reweight: Positive = Field(1.0, description="what the attention of the new colour is multiplied with")
     blend: bool = Field(True, description="take all but the garment from the source")
     mask: Literal["attention", "difference"] = Field(
-        "attention",
+        "difference",
         description="what tells where the garment is: attention of its phrase, or what its new colour changes",
     )
-    blend_threshold: Share = Field(0.3, description="share of a map's maximum from which on a place is the garment's")
+    blend_threshold: Share = Field(0.6, description="share of a map's maximum from which on a place is the garment's")
     blend_start: Share = Field(0.2, description="share of the steps after which blending begins")
     refine: bool = Field(True, description="lead the garment's outline along the edges of the image")
     prompt: Wording | None = Field(None, description=PROMPT)

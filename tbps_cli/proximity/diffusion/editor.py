@@ -54,7 +54,7 @@ SELF_CELLS = 1024  # of layers whose self-attention is kept: 32 x 32
 
 @dataclass(frozen=True)
 class DiffusionSettings:
-    """How an edit is drawn. The defaults are from small trials; `benchmarks/inversion.py` compares them with others.
+    """How an edit is drawn. `benchmarks/inversion.py` compares the defaults with others.
 
     inversion, iterations: `ddim`, or `fixed-point` with so many evaluations a step beyond the first.
     negative: what guidance leads away from: nothing (`empty`), the source's prompt (`negative-prompt`), or vectors
@@ -75,13 +75,13 @@ class DiffusionSettings:
     negative: Literal["empty", "negative-prompt", "null-text"] = "negative-prompt"
     null_text_steps: int = 10
     steps: int = 15
-    guidance: float = 1.5
+    guidance: float = 3.0
     cross_replace: float = 0.0
     self_replace: float = 0.0
     reweight: float = 1.0
     blend: bool = True
-    mask: Literal["attention", "difference"] = "attention"
-    blend_threshold: float = 0.3
+    mask: Literal["attention", "difference"] = "difference"
+    blend_threshold: float = 0.6
     blend_start: float = 0.2
     refine: bool = True
     prompt: Wording | None = None

@@ -197,5 +197,5 @@ def test_a_pipeline_that_says_no_size_must_be_told_one() -> None:
 def test_a_mask_of_attention_that_nobody_has_is_said_and_not_taken_for_everything() -> None:
     pipeline = build_tiny_pipeline(sample_size=(64, 64), blocks=1)
     with pytest.raises(RecipeError, match="Use mask: difference"):
-        edit(pipeline, replace(QUICK, steps=1), [0])
+        edit(pipeline, replace(QUICK, steps=1, mask="attention"), [0])
     assert len(edit(pipeline, replace(DIFFERENCE, steps=1), [0])) == 1
