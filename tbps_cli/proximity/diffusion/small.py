@@ -68,8 +68,8 @@ def build_small_pipeline(captions: Iterable[str], seed: int) -> Pipeline:
                 )
             ),
             tokenizer=tokenizer,
-            # The schedule of DDPM. At the noisiest step of Stable Diffusion's, so much is left of so small an image that
-            # the colour of a garment can be read off it, and prompts are hardly listened to.
+            # DDPM's schedule. At the noisiest step of Stable Diffusion's, so much is left of so small an image that the
+            # colour of a garment can be read off it, and prompts are hardly listened to.
             scheduler=diffusers.DDIMScheduler(
                 beta_start=0.0001,
                 beta_end=0.02,
