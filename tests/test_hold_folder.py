@@ -10,8 +10,9 @@ import pytest
 from conftest import TinyRun, tiny_recipe
 
 from tbps_cli.errors import OutputError
-from tbps_cli.recipe import find_recipe, load_generation_recipe
+from tbps_cli.recipe import find_recipe, load_fit_recipe, load_generation_recipe
 from tbps_cli.runtime import hold_folder
+from tbps_cli.stages.fit import fit
 from tbps_cli.stages.generate import generate
 from tbps_cli.stages.train import train
 
@@ -82,10 +83,14 @@ def test_what_is_no_folder_is_left_to_who_writes(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_training_and_generating_hold_their_folders(held: Path, tiny: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_fitting_and_generating_hold_their_folders(
+    held: Path, tiny: TinyRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tbps_cli.runtime.PATIENCE", 0.3)
     with pytest.raises(OutputError, match="another process"):
         train(tiny_recipe(), held, root=tiny.root, device="cpu")
+    with pytest.raises(OutputError, match="another process"):
+        fit(load_fit_recipe(find_recipe("fit/toy")), held, root=tiny.root, device="cpu")
     recipe = load_generation_recipe(find_recipe("generate/recolour"))
     with pytest.raises(OutputError, match="another process"):
         generate(recipe, "toy-tiny", held, root=tiny.root, limit=2, device="cpu")
