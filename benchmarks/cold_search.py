@@ -62,7 +62,8 @@ def save_encoder(folder: Path, dimension: int) -> None:
     save_checkpoint(folder, tensors, {"recipe.yaml": dump_recipe(recipe), "vocabulary.txt": tokenizer.serialise()})
 
 
-def write_gallery(checkpoint: Path, out: Path, rows: int, dimension: int) -> None:
+def write_gallery(checkpoint: Path, out: Path, rows: int, dimension: int, cameras: int = 0) -> None:
+    """Random unit rows; cameras: of so many, in turn, a column tells which; 0: no column."""
     encoder = load_encoder(checkpoint, torch.device("cpu"), image=False)
     random = np.random.default_rng(0)
     with FeatureWriter(out, describe(encoder, dataset="", split="", root=out.parent), dimension) as writer:
@@ -71,7 +72,8 @@ def write_gallery(checkpoint: Path, out: Path, rows: int, dimension: int) -> Non
             block = random.standard_normal((count, dimension), dtype=np.float32)
             block /= np.linalg.norm(block, axis=1, keepdims=True)
             names = [f"camera-{row % 16:02}/2026-01-01/{row:09}.jpg" for row in range(start, start + count)]
-            writer.add_images(names, [-1] * count, block)
+            columns = {"camera": np.arange(start, start + count) % cameras * 1.0} if cameras else None
+            writer.add_images(names, [-1] * count, block, columns=columns)
 
 
 if __name__ == "__main__":

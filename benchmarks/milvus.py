@@ -20,13 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from cold_search import ROWS_AT_ONCE, save_encoder
-
-from tbps_cli.features import FeatureWriter
-from tbps_cli.stages.assemble import load_encoder
-from tbps_cli.stages.embed import describe
+from cold_search import save_encoder, write_gallery
 
 PROGRAM = str(Path(sys.executable).with_name("tbps"))
 CAMERAS = 16
@@ -44,13 +38,13 @@ def main() -> None:
         place = Path(name)
         gallery = place / "g.h5"
         save_encoder(place / "checkpoint", arguments.dimension)
-        write_gallery(place / "checkpoint", gallery, arguments.rows, arguments.dimension)
+        write_gallery(place / "checkpoint", gallery, arguments.rows, arguments.dimension, cameras=CAMERAS)
         print(f"{arguments.rows:,} rows x {arguments.dimension}")
         whole, killed = str(place / "whole.db"), str(place / "killed.db")
         report, seconds = call("gallery", "push", str(gallery), "--to", whole, "--json")
         print(f"  push            {seconds:6.1f} s, {report['count']:,} images")
-        again, again_seconds = call("gallery", "push", str(gallery), "--to", whole, "--json")
-        print(f"  push again      {again_seconds:6.1f} s, {again['sent']:,} sent")
+        again, seconds_again = call("gallery", "push", str(gallery), "--to", whole, "--json")
+        print(f"  push again      {seconds_again:6.1f} s, {again['sent']:,} sent")
         moments = random.Random(arguments.seed)
         for _ in range(arguments.kills):
             kill_after(moments.uniform(0.25, 0.5) * seconds, "gallery", "push", str(gallery), "--to", killed)
@@ -58,6 +52,8 @@ def main() -> None:
         print(
             f"  after {arguments.kills} kills   {seconds:6.1f} s, {report['sent']:,} sent, {report['count']:,} images"
         )
+        if report["count"] != arguments.rows or again["sent"] or again["count"] != arguments.rows:
+            raise SystemExit("  images are missing, or there twice")
         queries = place / "queries.txt"
         queries.write_text("\n".join(QUERIES) + "\n")
         for condition in ([], ["--where", "camera=3"]):
@@ -74,19 +70,6 @@ def main() -> None:
         if gone in found[0] or found[0][:9] != expected[0][1:]:
             raise SystemExit(f"  {gone} was dropped, and the first query finds {found[0]}")
         print(f"  drop            {seconds:6.1f} s, and it is found no more")
-
-
-def write_gallery(checkpoint: Path, out: Path, rows: int, dimension: int) -> None:
-    encoder = load_encoder(checkpoint, torch.device("cpu"), image=False)
-    drawn = np.random.default_rng(0)
-    with FeatureWriter(out, describe(encoder, dataset="", split="", root=out.parent), dimension) as writer:
-        for start in range(0, rows, ROWS_AT_ONCE):
-            numbers = np.arange(start, min(start + ROWS_AT_ONCE, rows))
-            block = drawn.standard_normal((len(numbers), dimension), dtype=np.float32)
-            block /= np.linalg.norm(block, axis=1, keepdims=True)
-            names = [f"{number:09}.jpg" for number in numbers]
-            columns = {"camera": (numbers % CAMERAS).astype(np.float64)}
-            writer.add_images(names, np.full(len(numbers), -1), block, columns=columns)
 
 
 def call(*arguments: str) -> tuple[Any, float]:
