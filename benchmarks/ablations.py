@@ -71,8 +71,10 @@ VARIANTS: dict[str, Variant] = {
     "all three + positive + counterfactual": Variant((*ALL, *POSITIVE), "counterfactual"),
     "control: all three + positive + views": Variant((*ALL, *POSITIVE), "views"),
     "positive + recolour, beside its source": Variant((*POSITIVE, *BESIDE), "recolour"),
+    "positive + diffusion, beside its source": Variant((*POSITIVE, *BESIDE), "diffusion"),
     "positive + counterfactual, beside its source": Variant((*POSITIVE, *BESIDE), "counterfactual"),
     "all three + positive + recolour, beside its source": Variant((*ALL, *POSITIVE, *BESIDE), "recolour"),
+    "all three + positive + diffusion, beside its source": Variant((*ALL, *POSITIVE, *BESIDE), "diffusion"),
     "all three + positive + counterfactual, beside its source": Variant((*ALL, *POSITIVE, *BESIDE), "counterfactual"),
 }
 METRICS = {"rank-1": "rank_1", "rank-10": "rank_10", "mAP": "mean_ap"}

@@ -61,7 +61,9 @@ class DenoiserSection(Section):
         description="how much more often strong noise is seen, where prompts matter; 0: no more than weak",
     )
     balance: Share = Field(
-        0.0, description="how much more often images of rare colours are seen; 0: all as often, 1: all colours as often"
+        0.0,
+        description="how much more often images of rare colours are seen; 0: all as often, 1: of every kind of garment "
+        "all colours as often",
     )
 
 

@@ -42,6 +42,7 @@ PIPELINE = "pipeline"  # the folder of the finished one, in the run's
 LATENTS = "latents.npy"
 MEASURED = 600  # images on which the scale of a new autoencoder's latents is measured
 ENCODED = 32  # images that are encoded at once
+LARGEST_SHARE = 8  # times the mean weight, of an image where colours are balanced
 
 
 @dataclass(frozen=True)
@@ -257,12 +258,24 @@ def _read_records(recipe: FitRecipe, root: Path | None, progress: Progress) -> l
 
 
 def _balance(records: Sequence[PersonRecord], power: float) -> NDArray[np.float64]:
-    """How likely each image is drawn: at power 1, every colour of every kind of garment as often as any other."""
+    """How likely each image is drawn: at power 1, of every kind of garment each colour as often as any other.
+
+    Raking, one kind after the other, the commonest last; weights are cut at LARGEST_SHARE times their mean, so that a
+    few people are not all that is seen.
+    """
     lexicon = read_lexicon()
-    garments = [describe_image(record.captions, "kinds", lexicon).split(", ") for record in records]
-    count = Counter(chain.from_iterable(garments))
-    shares = np.array([sum(1 / count[garment] for garment in worn) for worn in garments]) ** power
-    return np.asarray(shares / shares.sum(), dtype=np.float64)
+    wearers: dict[str, dict[str, list[int]]] = {}
+    for row, record in enumerate(records):
+        for garment in filter(None, describe_image(record.captions, "kinds", lexicon).split(", ")):
+            colour, kind = garment.rsplit(" ", 1)
+            wearers.setdefault(kind, {}).setdefault(colour, []).append(row)
+    weights = np.ones(len(records))
+    for colours in sorted(wearers.values(), key=lambda colours: sum(map(len, colours.values()))):
+        totals = {colour: weights[rows].sum() for colour, rows in colours.items()}
+        for colour, rows in colours.items():
+            weights[rows] *= (np.mean([*totals.values()]) / totals[colour]) ** power
+    weights = np.minimum(weights, LARGEST_SHARE * weights.mean())
+    return np.asarray(weights / weights.sum(), dtype=np.float64)
 
 
 def _write_prompts(recipe: FitRecipe, records: Sequence[PersonRecord]) -> list[str]:

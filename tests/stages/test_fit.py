@@ -271,19 +271,37 @@ def test_what_the_small_pipeline_has_learnt_can_edit(
     assert edited.image.size == (20, 40)
 
 
-def test_rare_colours_are_drawn_as_often_as_common_ones() -> None:
-    told = [("a red coat", 90), ("a blue coat", 10), ("a green coat and black shoes", 5), ("", 3)]
-    records = [
+def _worn(told: list[tuple[str, int]]) -> list[PersonRecord]:
+    """A record for every one of so many people in each of the captions."""
+    return [
         PersonRecord(Path(), f"{number}-{row}.jpg", (caption,) if caption else (), number, "train")
         for number, (caption, count) in enumerate(told)
         for row in range(count)
     ]
-    shares = fitting._balance(records, 1.0)
+
+
+def _share(records: list[PersonRecord], power: float, garment: str) -> float:
+    shares = fitting._balance(records, power)
     assert shares.sum() == pytest.approx(1)
-    by_kind = [
-        sum(share for share, record in zip(shares, records, strict=True) if record.person_id == n) for n in range(4)
-    ]
-    assert by_kind[0] == pytest.approx(by_kind[1])
-    assert by_kind[2] == pytest.approx(2 * by_kind[0])  # two garments
+    return float(sum(share for share, record in zip(shares, records, strict=True) if garment in str(record.captions)))
+
+
+def test_rare_colours_are_drawn_as_often_as_common_ones() -> None:
+    records = _worn([("a red coat", 90), ("a blue coat", 20), ("", 3)])
+    assert _share(records, 1, "red") == pytest.approx(_share(records, 1, "blue"))
     half = fitting._balance(records, 0.5)
-    assert half[0] / half[90] == pytest.approx((shares[0] / shares[90]) ** 0.5)
+    assert half[90] / half[0] == pytest.approx((90 / 20) ** 0.5)
+    assert np.ptp(fitting._balance(records, 0)) == 0
+
+
+def test_colours_are_balanced_of_every_kind_of_garment_for_itself() -> None:
+    told = [("red coat, blue jeans", 60), ("red coat, grey jeans", 20), ("green coat, blue jeans", 12)]
+    records = _worn([*told, ("green coat, grey jeans", 8), ("a red dress", 10)])
+    for one, other in (("red coat", "green coat"), ("blue jeans", "grey jeans")):
+        assert _share(records, 1, one) == pytest.approx(_share(records, 1, other), rel=0.15)
+    assert _share(records, 1, "dress") == pytest.approx(10 / 110, rel=0.1)  # one colour: nothing to balance
+
+
+def test_nobody_is_nearly_all_that_is_seen() -> None:
+    records = _worn([("a red coat", 999), ("a blue coat", 1)])
+    assert _share(records, 1, "blue") == pytest.approx(fitting.LARGEST_SHARE / (500 + fitting.LARGEST_SHARE))
