@@ -6,7 +6,8 @@
 Every variant takes equally many steps; the people are 100 of the 3,000 for training, others for every seed (400 images,
 800 captions), and the test split is the whole one, 500 people. New pairs are two edits of every image that allows them,
 see ablation_pairs.py. A run that is finished is not made again, so the command can be stopped and repeated. Prints the
-tables of docs/ablations.md: mean and standard deviation over seeds, of rank-1, rank-10 and mAP on test.
+tables of docs/ablations.md: mean and standard deviation over seeds, of rank-1, rank-10 and mAP on test. Curves of what
+was validated on the way are drawn by ablation_curves.py.
 """
 
 from __future__ import annotations
@@ -80,10 +81,15 @@ VARIANTS: dict[str, Variant] = {
 METRICS = {"rank-1": "rank_1", "rank-10": "rank_10", "mAP": "mean_ap"}
 
 
-def measure(name: str, seed: int, steps: int, root: Path, out: Path) -> dict[str, float]:
-    """Train and evaluate one variant, or read what it came to."""
+def folder_of(name: str, seed: int, steps: int, out: Path) -> Path:
+    """Where a variant is trained: its run is in `run/`."""
     of_steps = "" if steps == STEPS else f"-{steps}-steps"
-    folder = out / f"{name.replace(' ', '-').replace(':', '').replace(',', '')}{of_steps}-{seed}"
+    return out / f"{name.replace(' ', '-').replace(':', '').replace(',', '')}{of_steps}-{seed}"
+
+
+def measure(name: str, seed: int, steps: int, root: Path, out: Path, looks: int = 1) -> dict[str, float]:
+    """Train and evaluate one variant, or read what it came to. looks: how often val is looked at on the way."""
+    folder = folder_of(name, seed, steps, out)
     result = folder / "test.json"
     if not result.exists():
         variant = VARIANTS[name]
@@ -97,7 +103,7 @@ def measure(name: str, seed: int, steps: int, root: Path, out: Path) -> dict[str
             else:
                 place, pairs = [*place, f"proximity.pairs={made}"], PAIRS + count
         epochs = max(1, round(steps / (pairs // 64)))
-        settings += [*place, f"training.epochs={epochs}", f"training.validate_every={epochs}"]
+        settings += [*place, f"training.epochs={epochs}", f"training.validate_every={max(1, epochs // looks)}"]
         recipe = load_recipe(find_recipe("toy"), settings)
         trained = train(recipe, folder / "run", root=learnt, device="cpu", resume=True)
         ranked = next(evaluate_checkpoint(trained.run / "last", ["toy"], "test", root=root, device="cpu"))
@@ -113,12 +119,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--looks", type=int, default=1, help="how often a run looks at val, for curves")
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # of several runs side by side, two threads each are slower
     root = arguments.root or arguments.out / "data"
+    steps, looks, out = arguments.steps, arguments.looks, arguments.out
     print("| | " + " | ".join(METRICS) + " |\n" + "| --- " * (len(METRICS) + 1) + "|")
     for variant in arguments.variants:
-        found = [measure(variant, seed, arguments.steps, root, arguments.out) for seed in arguments.seeds]
+        found = [measure(variant, seed, steps, root, out, looks) for seed in arguments.seeds]
         cells = []
         for field in METRICS.values():
             values = [100 * report[field] for report in found]

@@ -11,9 +11,9 @@ from tbps_cli.cli import options
 
 @click.command()
 @click.argument("recipe")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe.")
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/NAME of the recipe]")
-@click.option("--resume", is_flag=True, help="Go on with the run where it stopped, or start it.")
+@options.overrides
+@options.run_folder
+@options.resume
 @options.overwrite
 @options.root
 @options.device

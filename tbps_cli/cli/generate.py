@@ -18,7 +18,7 @@ from tbps_cli.cli import options
     show_default=True,
     help="A YAML file, or a name that `tbps recipes` lists under generate/.",
 )
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe.")
+@options.overrides
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write.  [default: generated/DATASET]")
 @click.option("--plan", type=click.Path(path_type=Path), help="Write the plan to this .jsonl file, and stop.")
 @click.option("--from-plan", type=click.Path(path_type=Path), help="Carry out this plan instead of a new one.")
