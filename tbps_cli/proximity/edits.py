@@ -46,6 +46,12 @@ class CaptionEdit:
     new_colour: str
     further: tuple[tuple[int, int], ...] = ()  # other places of the caption that change alike
 
+    @property
+    def places(self) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+        """Where the colour is said, in order: the characters of the caption, and those of the edited one."""
+        old = [(self.start, self.stop), *self.further]
+        return list(zip(old, _replace(self.caption, old, self.new_colour)[1], strict=True))
+
 
 def find_garments(caption: str, lexicon: Lexicon) -> list[GarmentPhrase]:
     """Garments that the described person wears, and the colour that each surely has; each colour word once."""
@@ -74,7 +80,7 @@ def edit_caption(
     places = tuple((other.start, other.stop) for other in further)
     return CaptionEdit(
         caption=caption,
-        edited=_replace(caption, [(phrase.start, phrase.stop), *places], new_colour),
+        edited=_replace(caption, [(phrase.start, phrase.stop), *places], new_colour)[0],
         start=phrase.start,
         stop=phrase.stop,
         source=phrase.words,
@@ -87,18 +93,20 @@ def edit_caption(
     )
 
 
-def _replace(caption: str, places: Sequence[tuple[int, int]], colour: str) -> str:
-    """The caption with the colour in all the places, which come in order and do not overlap."""
-    parts, done = [], 0
+def _replace(caption: str, places: Sequence[tuple[int, int]], colour: str) -> tuple[str, list[tuple[int, int]]]:
+    """The caption with the colour in all the places, which come in order and do not overlap, and where it is then."""
+    edited, spans, done = "", [], 0
     for start, stop in places:
         before = caption[done:start]
         article = _ARTICLE.search(before, max(len(before) - _LONGEST_GAP, 0))
         if article is not None:
             agreeing = _take_case("an" if colour[0] in _VOWELS else "a", article[1])
             before = before[: article.start()] + agreeing + article[2]
-        parts += [before, _take_case(colour, caption[start:stop])]
+        edited += before
+        spans.append((len(edited), len(edited) + len(colour)))
+        edited += _take_case(colour, caption[start:stop])
         done = stop
-    return "".join(parts) + caption[done:]
+    return edited + caption[done:], spans
 
 
 def _take_case(phrase: str, former: str) -> str:

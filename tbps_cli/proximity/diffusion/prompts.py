@@ -24,7 +24,10 @@ Wording = Literal["kinds", "garments", "caption"]
 
 @dataclass(frozen=True)
 class EditPrompts:
-    """Two prompts that differ in one colour; spans are characters."""
+    """Two prompts that differ in one colour; spans are characters.
+
+    further: later places that say the colour again, in the source and in the target.
+    """
 
     source: str
     target: str
@@ -32,6 +35,7 @@ class EditPrompts:
     target_colour: tuple[int, int]
     source_stop: int  # where the garment's phrase ends, which begins with its colour
     target_stop: int
+    further: tuple[tuple[tuple[int, int], tuple[int, int]], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,14 +68,11 @@ def write_prompts(edit: PlannedEdit, wording: Wording, lexicon: Lexicon) -> Edit
     """The prompts of an edit, of the same wording as `describe_image`, before and after."""
     if wording == "caption":
         first = edit.captions[0]
-        stop = first.start + len(first.target)
-        rest = first.caption[first.stop :]
+        (old, new), *further = first.places
+        rest = first.caption[old[1] : further[0][0][0] if further else None]
         garment = re.search(rf"\b{re.escape(first.garment)}\b", rest.lower()[: LONGEST_GAP + len(first.garment)])
         reach = garment.end() if garment else 0
-        target = first.caption[: first.start] + first.target + rest
-        return EditPrompts(
-            first.caption, target, (first.start, first.stop), (first.start, stop), first.stop + reach, stop + reach
-        )
+        return EditPrompts(first.caption, first.edited, old, new, old[1] + reach, new[1] + reach, tuple(further))
     captions = [*(caption.caption for caption in edit.captions), *edit.left_out]
     noun = edit.kind if wording == "kinds" else edit.garment
     garments = _list_garments(captions, wording, lexicon) | {edit.kind: (edit.old_colour, noun)}
@@ -100,18 +101,24 @@ def align_words(prompts: Sequence[EditPrompts], tokenizer: Any, context: int) ->
     source_phrase, target_phrase, target_colour = (torch.zeros(count, context) for _ in range(3))
     mapper = torch.zeros(count, context, context)
     for row, prompt in enumerate(cut):
-        start = 1 + _count(prompt.source[: prompt.source_colour[0]], tokenizer)
-        old = _count(prompt.source[slice(*prompt.source_colour)], tokenizer)
-        new = _count(prompt.target[slice(*prompt.target_colour)], tokenizer)
-        noun = _count(prompt.source[prompt.source_colour[1] : prompt.source_stop], tokenizer)
-        source_phrase[row, start : start + old + noun] = 1
-        target_phrase[row, start : start + new + noun] = 1
-        target_colour[row, start : start + new] = 1
-        for place in range(start):
-            mapper[row, place, place] = 1
-        mapper[row, start : start + old, start : start + new] = 1 / new  # together as much as before
-        for place in range(start + new, context):
-            mapper[row, min(place - new + old, context - 1), place] = 1
+        for told, phrases, colour, stop in (
+            (prompt.source, source_phrase, prompt.source_colour, prompt.source_stop),
+            (prompt.target, target_phrase, prompt.target_colour, prompt.target_stop),
+        ):
+            phrases[row, slice(*_tokens(told, (colour[0], stop), tokenizer))] = 1
+        here = there = 0  # tokens of the source and of the target that are told already
+        for old, new in ((prompt.source_colour, prompt.target_colour), *prompt.further):
+            start, stop = _tokens(prompt.source, old, tokenizer)
+            first, last = _tokens(prompt.target, new, tokenizer)
+            for step in range(first - there):  # as many in both, unless "a" and "an" differ
+                mapper[row, min(here + step, start - 1), there + step] = 1
+            source_phrase[row, start:stop] = 1
+            target_phrase[row, first:last] = 1
+            target_colour[row, first:last] = 1
+            mapper[row, start:stop, first:last] = 1 / (last - first)  # together as much as before
+            here, there = stop, last
+        for place in range(there, context):
+            mapper[row, min(place - there + here, context - 1), place] = 1
     return WordRows(
         tuple(prompt.source for prompt in cut),
         tuple(prompt.target for prompt in cut),
@@ -143,12 +150,18 @@ def _count(text: str, tokenizer: Any) -> int:
     return len(tokenizer(text, add_special_tokens=False, verbose=False).input_ids) if text.strip() else 0
 
 
+def _tokens(text: str, span: tuple[int, int], tokenizer: Any) -> tuple[int, int]:
+    """The tokens of some characters of a text, behind the one that begins it."""
+    start = 1 + _count(text[: span[0]], tokenizer)
+    return start, start + _count(text[slice(*span)], tokenizer)
+
+
 def _cut(prompt: EditPrompts, tokenizer: Any, room: int) -> EditPrompts:
-    """Words go from the end, then from the beginning, until both prompts fit."""
+    """Words go from the end, then from the beginning, until both prompts fit; what says the colour again goes."""
     longer = max(_count(prompt.source, tokenizer), _count(prompt.target, tokenizer))
     if longer <= room:
         return prompt
-    ending = prompt.source[prompt.source_stop :]
+    ending = prompt.source[prompt.source_stop : prompt.further[0][0][0] if prompt.further else None]
     words = ending.split()
     head_source, head_target = prompt.source[: prompt.source_stop], prompt.target[: prompt.target_stop]
     used = max(_count(head_source, tokenizer), _count(head_target, tokenizer))

@@ -165,3 +165,41 @@ def test_the_garment_of_a_caption_is_a_word_and_no_part_of_one() -> None:
     edit = plan_edit("His shirt is red, under stopped sunshirts.", colour="green")
     prompts = write_prompts(edit, "caption", LEXICON)
     assert prompts.source[prompts.source_colour[0] : prompts.source_stop] == "red"
+
+
+TWICE = "A woman in a navy coat. She also carries an umbrella, and the dark blue coat is long."
+
+
+def plan_twice(caption: str, colour: str) -> PlannedEdit:
+    first, second = [phrase for phrase in find_garments(caption, LEXICON) if phrase.kind == "upper"]
+    edit = edit_caption(caption, first, colour, [second])
+    return PlannedEdit(0, "a.jpg", 1, 2, "upper", "coat", "blue", colour, (edit,), (), 3)
+
+
+def test_a_caption_that_says_the_colour_twice_says_the_new_one_twice() -> None:
+    prompts = write_prompts(plan_twice(TWICE, "orange"), "caption", LEXICON)
+    assert prompts.target == "A woman in an orange coat. She also carries an umbrella, and the orange coat is long."
+    assert prompts.target[prompts.target_colour[0] : prompts.target_stop] == "orange coat"
+    ((old, new),) = prompts.further
+    assert (prompts.source[slice(*old)], prompts.target[slice(*new)]) == ("dark blue", "orange")
+    words = align_words([prompts], build_tokenizer(), 80)
+    source, target = tokens_of(prompts.source), tokens_of(prompts.target)
+    length = len(tokens_of("orange")) - 2
+    said = [start + step for start in places(target, "orange") for step in range(length)]
+    assert len(said) == 2 * length
+    assert words.target_colour[0].nonzero().flatten().tolist() == said
+    taken = words.mapper[0].sum(dim=0)[said].reshape(2, length).sum(dim=1)  # attention of every old token, once
+    assert taken.tolist() == pytest.approx([len(tokens_of(old)) - 2 for old in ("navy", "dark blue")])
+    for here in range(len(target)):
+        if here in said:
+            continue
+        (there,) = words.mapper[0, :, here].nonzero().flatten().tolist()
+        assert source[there] == target[here] or {source[there], target[here]} <= {*tokens_of("a an")}
+
+
+def test_where_it_is_too_long_the_second_mention_goes_rather_than_saying_the_old_colour() -> None:
+    caption = TWICE.replace("also", "also " + "often " * CONTEXT)
+    words = align_words([write_prompts(plan_twice(caption, "green"), "caption", LEXICON)], build_tokenizer(), CONTEXT)
+    assert "green coat" in words.target[0]
+    assert "blue" not in words.target[0]
+    assert words.target_colour[0].sum() == len(tokens_of("green")) - 2
