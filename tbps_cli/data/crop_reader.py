@@ -8,21 +8,18 @@ same batches, and so the same bits. Processes start afresh ("spawn"): a fork wou
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing.connection import wait as wait_for_end
 
 import numpy as np
 
 from tbps_cli.data.crop_decoding import DecodedChunk, Place, decode_chunk
 from tbps_cli.data.crops import Crops
 from tbps_cli.errors import DataError
+from tbps_cli.workers import start_worker
 
 BATCHES_AHEAD = 3  # for each process: one that it decodes, two so that it never waits
 
@@ -82,7 +79,7 @@ class CropReader:
                 yield self._batch(crops, number, decode_chunk(places, hashes, self.height, self.width))
             return
         context = multiprocessing.get_context("spawn")
-        executor = ProcessPoolExecutor(self.workers, context, initializer=_start_worker)
+        executor = ProcessPoolExecutor(self.workers, context, initializer=start_worker)
         waiting: deque[tuple[int, Future[DecodedChunk]]] = deque()
         try:
             for number in numbers:
@@ -129,16 +126,3 @@ class CropReader:
                 for position, reason in chunk.problems
             ),
         )
-
-
-def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it even when it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait_for_end([parent.sentinel])
-    os._exit(1)

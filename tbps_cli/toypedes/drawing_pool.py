@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from multiprocessing.connection import wait as wait_for_end
 from pathlib import Path
 
 from tbps_cli.errors import OutputError
 from tbps_cli.toypedes.draw import draw_person, encode_jpeg
 from tbps_cli.toypedes.truth import ImageTruth
+from tbps_cli.workers import start_worker
 
 IMAGES_PER_CHUNK = 32
 CHUNKS_WAITING = 4  # for each process: enough to keep it busy, few enough to stop soon
@@ -40,7 +38,7 @@ def draw_images(folder: Path, truths: Iterable[ImageTruth], processes: int) -> G
         for chunk in chunks:
             yield _draw_chunk(folder, chunk)
         return
-    executor = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_start_worker)
+    executor = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=start_worker)
     try:
         waiting: set[Future[int]] = set()
         for chunk in chunks:
@@ -81,16 +79,3 @@ def _draw_chunk(folder: Path, chunk: list[ImageTruth]) -> int:
         image_path.write_bytes(encode_jpeg(drawing.image, truth.view.jpeg_quality))
         drawing.labels.save(mask_path, format="PNG", compress_level=PNG_EFFORT)
     return len(chunk)
-
-
-def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it even when it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait_for_end([parent.sentinel])
-    os._exit(1)
