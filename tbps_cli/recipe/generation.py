@@ -53,12 +53,12 @@ class DiffusionSection(Section):
     width: Size | None = Field(None, description=WORKING)
     batch: Count = Field(16, description=BATCH)
     inversion: Literal["ddim", "fixed-point"] = Field("fixed-point", description="how the noise of an image is found")
-    iterations: Count = Field(2, description="of fixed-point: evaluations a step beyond the first")
+    iterations: Count = Field(1, description="of fixed-point: evaluations a step beyond the first")
     negative: Literal["empty", "negative-prompt", "null-text"] = Field(
         "negative-prompt", description="what guidance leads away from: nothing, the source's prompt, or fitted vectors"
     )
     null_text_steps: Count = Field(10, description="of null-text: steps of the fitting at most, at each time")
-    steps: Steps = Field(15, description="of the drawing")
+    steps: Steps = Field(10, description="of the drawing")
     guidance: Positive = Field(3.0, description="1 draws what the prompt says, more exaggerates it")
     cross_replace: Share = Field(0.0, description="share of the steps in which the source's cross-attention is kept")
     self_replace: Share = Field(0.0, description="share of the steps in which the source's self-attention is kept")

@@ -71,10 +71,10 @@ class DiffusionSettings:
     """
 
     inversion: Literal["ddim", "fixed-point"] = "fixed-point"
-    iterations: int = 2
+    iterations: int = 1
     negative: Literal["empty", "negative-prompt", "null-text"] = "negative-prompt"
     null_text_steps: int = 10
-    steps: int = 15
+    steps: int = 10
     guidance: float = 3.0
     cross_replace: float = 0.0
     self_replace: float = 0.0
