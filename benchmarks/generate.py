@@ -114,7 +114,7 @@ def run(name: str, editor: Any, cases: Sequence[Case], batch: int, fidelity: boo
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("fidelity"), help="folder of ToyPEDES, drawn when absent")
-    parser.add_argument("--weights", default="runs/fit-toy/pipeline", help="folder, as `tbps fit fit/toy` makes it")
+    parser.add_argument("--weights", default="toypedes", help="another pipeline than the one that comes with tbps")
     parser.add_argument("--edits", type=int, default=32)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--device", default="cpu")

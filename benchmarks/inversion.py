@@ -2,7 +2,7 @@
 
     python benchmarks/inversion.py --data fidelity --edits 64
 
-The pipeline is the small one of `tbps fit fit/toy`, the people are those of the val split of `toy-small`, whom it has
+The pipeline is the small one that comes with tbps, the people are those of the val split of `toy-small`, whom it has
 never seen, and the measures are those of benchmarks/fidelity.py. One setting is changed at a time from the defaults of
 `DiffusionSettings`, beside the presets, LEDITS++ and recolouring. `UNet` counts evaluations an edit, of any batch row;
 one with a gradient counts as three.
@@ -78,7 +78,7 @@ def build(name: str, pipeline: Pipeline, lexicon: Lexicon) -> PairGenerator:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of ToyPEDES, drawn when absent")
-    parser.add_argument("--weights", default="runs/fit-toy/pipeline", help="folder, as `tbps fit fit/toy` makes it")
+    parser.add_argument("--weights", default="toypedes", help="another pipeline than the one that comes with tbps")
     parser.add_argument("--edits", type=int, default=64)
     parser.add_argument("--kinds", nargs="+", default=list(KINDS))
     parser.add_argument("--variants", nargs="+", help="rows of the table; all without it")

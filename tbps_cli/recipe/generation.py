@@ -13,7 +13,7 @@ Precision = Literal["float32", "bf16", "fp16"]
 Steps = Annotated[int, Field(ge=1, le=1000)]
 Wording = Literal["kinds", "garments", "caption"]
 
-WEIGHTS = "a pipeline in the shape of Stable Diffusion: a hub name or a folder"
+WEIGHTS = "a pipeline in the shape of Stable Diffusion: a hub name, a folder, or toypedes, which comes with tbps"
 WORKING = "pixels that the pipeline draws at; absent: what it was made for"
 BATCH = "edits that are drawn at once"
 PROMPT = "kinds of garments with their colours, garments with theirs, or the caption; absent: what it was taught"

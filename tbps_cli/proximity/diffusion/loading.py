@@ -1,4 +1,4 @@
-"""Reading a pipeline from a folder or the hub, and writing one.
+"""Reading a pipeline from a folder, the hub or this package, and writing one.
 
 Of weights only safetensors are read, and no code that comes with them is run: nothing is unpickled.
 A pipeline lies in a folder as diffusers writes it; a safety checker is neither needed nor loaded, as
@@ -25,13 +25,15 @@ NEEDED = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
 BYTES = 2 * 256  # tokens that every tokenizer of CLIP's kind has: bytes, inside and at the end of a word
 WORDING = "_tbps_prompt"  # in model_index.json; diffusers passes over names that begin so
 Precision = Literal["float32", "bf16", "fp16"]
+SHIPPED = {"toypedes": Path(__file__).with_name("toypedes")}  # how it was made: docs/generation.md
 
 
 def load_pipeline(weights: str, device: torch.device | None = None, precision: Precision = "float32") -> Pipeline:
-    """The pipeline of a folder or of that name on the hub, frozen.
+    """The pipeline that comes with tbps under that name, or that of a folder, or of that name on the hub; frozen.
 
     Raises CheckpointError for one that is missing, damaged, or not in the shape of Stable Diffusion.
     """
+    weights = str(SHIPPED.get(weights, weights))
     parts = _read_index(weights)
     diffusers = import_diffusers()
     transformers = import_transformers("CLIPTextModel", "CLIPTextModelWithProjection", "CLIPTokenizer")
