@@ -13,7 +13,7 @@ from tbps_cli.cli import options
 def command() -> None:
     """Check, look at, compare, convert and draw data sets.
 
-    NAME is cuhk, icfg, rstp, ufine, toy, toy-small or toy-tiny; a .jsonl or .csv file of your own with
+    NAME is cuhk, icfg, rstp, ufine, toy, toy-large, toy-small or toy-tiny; a .jsonl or .csv file of your own with
     image, caption, person_id and split (the last two may be left out); or a folder of images.
 
     \b
@@ -192,7 +192,9 @@ def convert(name: str, out: Path, root: Path | None, overwrite: bool, as_json: b
 
 
 @command.command()
-@click.option("--size", type=click.Choice(["toy", "toy-small", "toy-tiny"]), default="toy", show_default=True)
+@click.option(
+    "--size", type=click.Choice(["toy", "toy-large", "toy-small", "toy-tiny"]), default="toy", show_default=True
+)
 @options.root
 def toy(size: str, root: Path | None) -> None:
     """Draw ToyPEDES, a data set of people who do not exist, in the layout of CUHK-PEDES.

@@ -73,6 +73,7 @@ LAYOUTS: dict[str, Layout] = {
         licence="for academic research only",
     ),
     "toy": _TOY,
+    "toy-large": replace(_TOY, folder="ToyPEDES-large"),
     "toy-small": replace(_TOY, folder="ToyPEDES-small"),
     "toy-tiny": replace(_TOY, folder="ToyPEDES-tiny"),
 }

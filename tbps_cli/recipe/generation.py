@@ -12,6 +12,7 @@ Kind = Literal["whole", "upper", "lower", "feet", "head", "worn", "bag"]
 Precision = Literal["float32", "bf16", "fp16"]
 Steps = Annotated[int, Field(ge=1, le=1000)]
 Wording = Literal["kinds", "garments", "caption"]
+Negative = Literal["empty", "negative-prompt", "null-text"]
 
 WEIGHTS = "a pipeline in the shape of Stable Diffusion: a hub name, a folder, or toypedes, which comes with tbps"
 WORKING = "pixels that the pipeline draws at; absent: what it was made for"
@@ -54,8 +55,11 @@ class DiffusionSection(Section):
     batch: Count = Field(16, description=BATCH)
     inversion: Literal["ddim", "fixed-point"] = Field("fixed-point", description="how the noise of an image is found")
     iterations: Count = Field(1, description="of fixed-point: evaluations a step beyond the first")
-    negative: Literal["empty", "negative-prompt", "null-text"] = Field(
+    negative: Negative = Field(
         "negative-prompt", description="what guidance leads away from: nothing, the source's prompt, or fitted vectors"
+    )
+    other_negative: Negative | None = Field(
+        None, description="a second drawing is guided away from this, and the one nearer to the new colour is taken"
     )
     null_text_steps: Count = Field(10, description="of null-text: steps of the fitting at most, at each time")
     steps: Steps = Field(10, description="of the drawing")

@@ -14,7 +14,8 @@ class DataSection(Section):
     """Which records are read, and how they become batches."""
 
     dataset: str = Field(
-        min_length=1, description="cuhk, icfg, rstp, ufine, toy, toy-small, toy-tiny, or a .jsonl or .csv file"
+        min_length=1,
+        description="cuhk, icfg, rstp, ufine, toy, toy-large, toy-small, toy-tiny, or a .jsonl or .csv file",
     )
     val_people: Annotated[int, Field(ge=1)] | None = Field(
         None, description="people held out of train to select the best epoch with, where there is no val split"

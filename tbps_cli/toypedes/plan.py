@@ -42,6 +42,7 @@ class ToySize:
 
 SIZES: dict[str, ToySize] = {
     "toy": ToySize(3000, 200, 500),
+    "toy-large": ToySize(12_000, 200, 500, images_per_person=2),
     "toy-small": ToySize(600, 60, 150),
     "toy-tiny": ToySize(24, 8, 12),
 }

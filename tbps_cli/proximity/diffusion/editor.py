@@ -28,8 +28,10 @@ from PIL import Image
 from torch import Tensor
 
 from tbps_cli.errors import RecipeError
+from tbps_cli.proximity.colours import Palette
 from tbps_cli.proximity.diffusion.attention import AttentionControl, AttentionMaps, attending
 from tbps_cli.proximity.diffusion.canvas import Canvas
+from tbps_cli.proximity.diffusion.choice import choose_nearest
 from tbps_cli.proximity.diffusion.compose import compose
 from tbps_cli.proximity.diffusion.inversion import (
     Negatives,
@@ -49,6 +51,7 @@ from tbps_cli.proximity.plan import PlannedEdit
 
 MAP_CELLS = 256  # of layers whose attention tells where a phrase is: 16 x 16, or a quarter of the latents' sides
 NO_NUMBERS = "no-numbers"  # a refusal: half precision was not enough for what was drawn
+Negative = Literal["empty", "negative-prompt", "null-text"]
 SELF_CELLS = 1024  # of layers whose self-attention is kept: 32 x 32
 
 
@@ -59,6 +62,7 @@ class DiffusionSettings:
     inversion, iterations: `ddim`, or `fixed-point` with so many evaluations a step beyond the first.
     negative: what guidance leads away from: nothing (`empty`), the source's prompt (`negative-prompt`), or vectors
     fitted in `null_text_steps` steps at most (`null-text`).
+    other_negative: each edit is drawn with this one as well, and of the two the one nearer to the new colour is taken.
     guidance: 1 draws what the target's prompt says, more exaggerates it.
     cross_replace, self_replace: the share of the steps in which the source's attention is kept.
     reweight: what the new colour's attention is multiplied with.
@@ -72,7 +76,8 @@ class DiffusionSettings:
 
     inversion: Literal["ddim", "fixed-point"] = "fixed-point"
     iterations: int = 1
-    negative: Literal["empty", "negative-prompt", "null-text"] = "negative-prompt"
+    negative: Negative = "negative-prompt"
+    other_negative: Negative | None = None
     null_text_steps: int = 10
     steps: int = 10
     guidance: float = 3.0
@@ -85,6 +90,29 @@ class DiffusionSettings:
     blend_start: float = 0.2
     refine: bool = True
     prompt: Wording | None = None
+
+
+@dataclass(frozen=True)
+class _Inverted:
+    """Sources, the way to their noise, and where their garments are; B of them, H x W pixels."""
+
+    words: WordRows
+    source: Prompts
+    target: Prompts
+    pivots: Pivots
+    map: DifferenceMap | AttentionMaps
+    images: NDArray[np.float32]  # (B, H, W, 3) of 0 to 1
+    drawn: Tensor  # (B, 3, H, W), as the autoencoder returns them, -1 to 1
+    evaluations: int  # of the UNet, for each
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """The new colours, drawn in one way."""
+
+    changes: NDArray[np.float32]  # (B, H, W, 3): the drawn edits less the drawn sources, of 1
+    masks: NDArray[np.float32]  # (B, H, W), 0 or 1
+    evaluations: int  # of the UNet, for each
 
 
 class DiffusionEditor:
@@ -105,6 +133,9 @@ class DiffusionEditor:
         self.pipeline, self.lexicon, self.settings = pipeline, lexicon, settings
         self.canvas = Canvas.of(pipeline, height, width)
         self.sampler = Sampler(pipeline, settings.steps)
+        others = [settings.other_negative] if settings.other_negative is not None and settings.guidance != 1 else []
+        self._ways: list[Negative] = list(dict.fromkeys([settings.negative, *others]))
+        self._palette = Palette(lexicon.prototypes)
         self._weights = pipeline.fingerprint()
         self._wording = settings.prompt or pipeline.wording or "garments"
 
@@ -119,16 +150,18 @@ class DiffusionEditor:
         prompts = [write_prompts(edit, self._wording, self.lexicon) for edit in edits]
         words = align_words(prompts, self.pipeline.tokenizer, self.pipeline.context)
         fitted = torch.stack([self.canvas.fit(source) for source in sources]).to(self.pipeline.device)
-        drawn, before, latent_mask, evaluations = self._draw(fitted, words)
-        change = ((drawn - before) / 2).float().cpu().numpy().transpose(0, 2, 3, 1)
-        masks = latent_mask.cpu().numpy()
-        images = (fitted / 2 + 0.5).cpu().numpy().transpose(0, 2, 3, 1)
-        return [
-            compose(source, difference, self._mask(mask, difference, image), self.canvas, evaluations)
-            if np.isfinite(difference).all()
-            else Refusal(NO_NUMBERS)
-            for source, difference, mask, image in zip(sources, change, masks, images, strict=True)
-        ]
+        inverted = self._invert(fitted, words)
+        drawings = [self._draw(inverted, negative) for negative in self._ways]
+        evaluations = inverted.evaluations + sum(drawing.evaluations for drawing in drawings)
+        results: list[EditedImage | Refusal] = []
+        for row, (source, edit) in enumerate(zip(sources, edits, strict=True)):
+            made = [
+                compose(source, change, self._mask(mask, change, inverted.images[row]), self.canvas, evaluations)
+                for change, mask in ((drawing.changes[row], drawing.masks[row]) for drawing in drawings)
+                if np.isfinite(change).all()
+            ]
+            results.append(choose_nearest(source, made, edit, self._palette) if made else Refusal(NO_NUMBERS))
+        return results
 
     def _mask(
         self, mask: NDArray[np.float32], change: NDArray[np.float32], image: NDArray[np.float32]
@@ -138,16 +171,11 @@ class DiffusionEditor:
         return refine_mask(soft, bounds, image) if self.settings.refine else soft
 
     @torch.no_grad()
-    def _draw(self, images: Tensor, words: WordRows) -> tuple[Tensor, Tensor, Tensor, int]:
-        """Images (B, 3, H, W) -> the edit and the source, both as the pipeline draws them, and masks (B, H, W)."""
+    def _invert(self, images: Tensor, words: WordRows) -> _Inverted:
+        """Images (B, 3, H, W) -> the way to their noise, and where their garments are as far as that tells."""
         settings, pipeline = self.settings, self.pipeline
         source, target = pipeline.embed(words.source), pipeline.embed(words.target)
         latents = pipeline.to_latents(images)
-        size = (latents.shape[2], latents.shape[3])
-        old_maps, new_maps = (
-            AttentionMaps(phrase, size, max(MAP_CELLS, size[0] * size[1] // 16))
-            for phrase in (words.source_phrase, words.target_phrase)
-        )
         difference = DifferenceMap()
 
         def compare(noisy: Tensor, time: Tensor, prediction: Tensor) -> None:
@@ -155,22 +183,39 @@ class DiffusionEditor:
 
         is_compared = settings.blend and settings.mask == "difference"
         iterations = settings.iterations if settings.inversion == "fixed-point" else 0
-        pivots = invert(self.sampler, latents, source, iterations, old_maps, compare if is_compared else None)
-        if settings.blend and not is_compared and old_maps.read() is None:
+        attention = self._maps(words.source_phrase, latents)
+        pivots = invert(self.sampler, latents, source, iterations, attention, compare if is_compared else None)
+        if settings.blend and not is_compared and attention.read() is None:
             raise RecipeError(
                 "editor.mask attention: this pipeline's UNet attends to words nowhere coarsely enough to tell where "
                 "the garment is. Use mask: difference."
             )
-        negatives, evaluations = self._negatives(pivots, source)
-        evaluations += len(pivots.times) if is_compared else 0
+        return _Inverted(
+            words,
+            source,
+            target,
+            pivots,
+            difference if is_compared else attention,
+            _to_arrays(images / 2 + 0.5),
+            pipeline.to_images(latents),
+            pivots.evaluations + (len(pivots.times) if is_compared else 0),
+        )
+
+    @torch.no_grad()
+    def _draw(self, inverted: _Inverted, negative: Negative) -> _Drawing:
+        """Draw the new colour, guided away from a negative."""
+        settings, pipeline, pivots, words = self.settings, self.pipeline, inverted.pivots, inverted.words
+        negatives, evaluations = self._negatives(inverted, negative)
         control = AttentionControl(words, settings.cross_replace, settings.self_replace, settings.reweight, SELF_CELLS)
-        blend = Blend((difference,) if is_compared else (old_maps, new_maps), settings.blend_threshold)
+        new_maps = self._maps(words.target_phrase, pivots.latents[0])
+        is_compared = isinstance(inverted.map, DifferenceMap)
+        blend = Blend((inverted.map,) if is_compared else (inverted.map, new_maps), settings.blend_threshold)
         drawn, count = pivots.latents[0], len(pivots.times)
         for number, time in enumerate(pivots.times):
             control.progress = number / count
-            batch, prompts = drawn, target
+            batch, prompts = drawn, inverted.target
             if control.needs_sources:
-                batch, prompts = torch.cat((batch, pivots.latents[number])), prompts.join(source)
+                batch, prompts = torch.cat((batch, pivots.latents[number])), prompts.join(inverted.source)
             if settings.guidance != 1:
                 batch, prompts = torch.cat((batch, drawn)), prompts.join(negatives(number))
             with attending(pipeline.unet, control=control, maps=new_maps):
@@ -181,20 +226,37 @@ class DiffusionEditor:
                 guided = predictions[-1] + settings.guidance * (predictions[0] - predictions[-1])
             drawn = self.sampler.down(guided, time, drawn)
             if settings.blend and number + 1 >= settings.blend_start * count:
-                inside = blend.mask(size).to(drawn)[:, None]
+                inside = blend.mask((drawn.shape[2], drawn.shape[3])).to(drawn)[:, None]
                 kept = pivots.latents[number + 1]
                 drawn = kept + inside * (drawn - kept)
-        mask = blend.mask((images.shape[2], images.shape[3])).expand(len(images), -1, -1)
-        return pipeline.to_images(drawn), pipeline.to_images(latents), mask, pivots.evaluations + evaluations
+        height, width = inverted.drawn.shape[2:]
+        masks = blend.mask((height, width)).expand(len(drawn), -1, -1).cpu().numpy()
+        changes = _to_arrays((pipeline.to_images(drawn) - inverted.drawn) / 2)
+        return _Drawing(changes, masks, evaluations)
 
-    def _negatives(self, pivots: Pivots, source: Prompts) -> tuple[Negatives, int]:
-        settings = self.settings
-        if settings.negative == "negative-prompt":
-            return same_negatives(source), 0
-        empty = self.pipeline.embed([""] * len(source))
-        if settings.negative == "empty" or settings.guidance == 1:
+    def _maps(self, phrase: Tensor, latents: Tensor) -> AttentionMaps:
+        """Where a phrase will have looked, of latents of this size."""
+        height, width = latents.shape[2:]
+        return AttentionMaps(phrase, (height, width), max(MAP_CELLS, height * width // 16))
+
+    def _negatives(self, inverted: _Inverted, negative: Negative) -> tuple[Negatives, int]:
+        if negative == "negative-prompt":
+            return same_negatives(inverted.source), 0
+        empty = self.pipeline.embed([""] * len(inverted.source))
+        if negative == "empty" or self.settings.guidance == 1:
             return same_negatives(empty), 0
         fitted, evaluations = fit_null_text(
-            self.sampler, pivots, source, empty, settings.guidance, settings.null_text_steps
+            self.sampler,
+            inverted.pivots,
+            inverted.source,
+            empty,
+            self.settings.guidance,
+            self.settings.null_text_steps,
         )
         return step_negatives(fitted), evaluations
+
+
+def _to_arrays(images: Tensor) -> NDArray[np.float32]:
+    """(B, C, H, W) -> (B, H, W, C)."""
+    arrays: NDArray[np.float32] = images.float().cpu().numpy().transpose(0, 2, 3, 1)
+    return arrays

@@ -1,0 +1,39 @@
+"""Which of several drawings of one edit is taken.
+
+Guidance away from the source's own prompt overshoots where the new colour lies near the old one (red to purple comes
+out blue), and away from the empty prompt it falls short elsewhere: seldom do both fail on one edit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from tbps_cli.proximity.colours import Palette
+from tbps_cli.proximity.generator import EditedImage
+from tbps_cli.proximity.matching import find_inside
+from tbps_cli.proximity.plan import PlannedEdit
+from tbps_cli.proximity.scores import find_exposures, measure_colour
+
+
+def choose_nearest(
+    source: Image.Image, drawings: Sequence[EditedImage], edit: PlannedEdit, palette: Palette
+) -> EditedImage:
+    """The drawing of whose garment the largest share has the new colour, under the light of the source.
+
+    The first of equals, and the first where the palette knows one of the colours not.
+    """
+    if len(drawings) == 1 or not {edit.old_colour, edit.new_colour} <= set(palette.names):
+        return drawings[0]
+    before = np.asarray(source.convert("RGB"))
+
+    def measure(drawing: EditedImage) -> float:
+        garment = find_inside(drawing.mask)
+        if not garment.any():
+            return 0.0
+        exposures = find_exposures(before[garment], edit.old_colour, palette)
+        return measure_colour(np.asarray(drawing.image)[garment], edit.new_colour, palette, exposures)
+
+    return max(drawings, key=measure)
