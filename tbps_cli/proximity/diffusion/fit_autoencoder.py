@@ -87,23 +87,26 @@ def autoencoder_loss(
 
 @torch.no_grad()
 def even_out(vae: Any, batches: Iterable[Tensor]) -> None:
-    """Give the latents' channels mean 0, the first three deviation 1, the others DETAIL; images stay as they are.
+    """Turn the first three channels of the latents, red, green and blue, to the principal axes of the images' colours.
 
-    The convolutions of single pixels at the encoder's end and the decoder's beginning take up the change, so that noise
-    hides colours last, and a UNet spends itself on them first.
+    Mean 0 and deviation 1 along each, uncorrelated; DETAIL in the other channels. Images stay as they are: the
+    convolutions of single pixels at the encoder's end and the decoder's beginning take up the change. Red, green and
+    blue tell of light first and of hue last: noise would hide hues long before light and shade, and a UNet would learn
+    them last.
     """
     latents = torch.cat([vae.encode(images).latent_dist.mean.transpose(0, 1).flatten(1) for images in batches], dim=1)
     means, channels = latents.mean(dim=1), len(latents)
-    wanted = torch.full((channels,), DETAIL).to(means)
-    wanted[:3] = 1
-    gains = wanted / latents.std(dim=1)
+    variances, axes = torch.linalg.eigh(latents[:3].cov().double())
+    axes = axes * axes.gather(0, axes.abs().argmax(dim=0, keepdim=True)).sign()  # which are known but for the sign
+    turn = torch.diag(DETAIL / latents.std(dim=1)).double()
+    turn[:3, :3] = (axes / variances.sqrt()).T
+    back_turn, turn = turn.inverse().to(means), turn.to(means)
     out, back = vae.quant_conv, vae.post_quant_conv
     back.bias += back.weight[:, :, 0, 0] @ means
-    back.weight /= gains[None, :, None, None]
-    out.bias[:channels] -= means
-    out.bias[:channels] *= gains
-    out.weight[:channels] *= gains[:, None, None, None]
-    out.bias[channels:] += 2 * gains.log()  # of the variance
+    back.weight.copy_((back.weight[:, :, 0, 0] @ back_turn)[:, :, None, None])
+    out.bias[:channels] = turn @ (out.bias[:channels] - means)
+    out.weight[:channels] = (turn @ out.weight[:channels, :, 0, 0])[:, :, None, None]
+    out.bias[channels:] += turn.square().sum(dim=1).log()  # of variances, about: nothing here draws from them
 
 
 @torch.no_grad()
