@@ -15,7 +15,8 @@ sharpness brought to the source's, as `tbps generate` does, and after the image'
     named       the same with the nearest prototype of ToyPEDES' palette, whatever the light
     before      share of kept edits whose source has the old colour, by the measure of `target`
     dE          CIELAB 1976 distance of edited and true pixels: mean over dyed pixels, then over kept edits. `shade` is
-                what of it only the shade explains, which nobody can know: the distance of their medians
+                what of it the garment as a whole is off: the distance of their medians. `unknown` is what it would be
+                of true counterfactuals in other shades of the colour, as which of its shades is asked for nobody says
     PSNR        dB, edited image against its source, farther than 2 pixels from the garment; mean over kept edits, and
                 share of them that reach 35
     overlap     intersection over union of the editor's mask and the dyed pixels
@@ -34,7 +35,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from pathlib import Path
 from random import Random
@@ -68,8 +69,23 @@ KINDS = ("whole", "upper", "lower")
 OUTSIDE = 2  # pixels around the garment that count neither as inside nor as outside
 ENOUGH = 35.0  # dB
 EQUAL = 80.0  # dB, of what does not differ at all
+SHADES = 3  # that a garment is drawn in besides the true one
 FEWEST = 12  # dyed pixels; a garment of less is hidden, and its colour is nobody's question
-COLUMNS = ("edits", "images", "kept", "passed", "target", "named", "before", "dE", "shade", "PSNR", ">=35", "overlap")
+COLUMNS = (
+    "edits",
+    "images",
+    "kept",
+    "passed",
+    "target",
+    "named",
+    "before",
+    "dE",
+    "shade",
+    "unknown",
+    "PSNR",
+    ">=35",
+    "overlap",
+)
 
 
 @dataclass(frozen=True)
@@ -83,6 +99,7 @@ class Case:
     garment: NDArray[np.bool_]  # (H, W)
     dyed: NDArray[np.bool_]  # (H, W)
     medians: dict[str, Floats]  # colour name -> (3,) CIELAB of the dyed pixels in the true counterfactual
+    unknown: float  # mean distance of other shades of the new colour to that of the true counterfactual
 
 
 @dataclass(frozen=True)
@@ -165,6 +182,7 @@ def compare(case: Case, final: Image.Image, mask: Floats) -> dict[str, float]:
         "before": float(_nearest(before, case.medians) == case.edit.old_colour),
         "dE": float(delta_e(lab, case.true)[case.dyed].mean()),
         "shade": float(delta_e(now, case.medians[case.edit.new_colour])),
+        "unknown": case.unknown,
         "PSNR": min(EQUAL, 10 * math.log10(255**2 / error)) if error else EQUAL,
         "overlap": float((held & case.dyed).sum() / max(1, (held | case.dyed).sum())),
     }
@@ -274,7 +292,19 @@ def _prepare(truth: ImageTruth, kind: str, new: str, number: int, lexicon: Lexic
     )
     medians = {colour: np.median(lab[dyed], axis=0) for colour, lab in labs.items()}
     source = Image.open(io.BytesIO(content)).convert("RGB")
-    return Case(edit, source, content, labs[new], mask_garment(drawing, kind), dyed, medians)
+    unknown = _measure_shades(truth, kind, new, medians[new], Random(seed))
+    return Case(edit, source, content, labs[new], mask_garment(drawing, kind), dyed, medians, unknown)
+
+
+def _measure_shades(truth: ImageTruth, kind: str, colour: str, median: Floats, rng: Random) -> float:
+    """How far the same garment in other shades of a colour is from the one in this shade."""
+    distances = []
+    for _ in range(SHADES):
+        other = replace(truth, person=replace(truth.person, look=rng.getrandbits(30)))
+        lab = to_lab(np.asarray(draw_counterfactual(other, kind, colour).drawing.image))
+        if (dyed := mask_dyed(other, kind)).any():
+            distances.append(float(delta_e(np.median(lab[dyed], axis=0), median)))
+    return statistics.mean(distances) if distances else 0.0
 
 
 def _nearest(lab: Floats, medians: dict[str, Floats]) -> str:
@@ -286,7 +316,7 @@ def _show(column: str, value: float | None) -> str:
         return "–"
     if column in ("edits", "images"):
         return str(value)
-    return f"{value:.1f}" if column in ("dE", "shade", "PSNR") else f"{100 * value:.0f} %"
+    return f"{value:.1f}" if column in ("dE", "shade", "unknown", "PSNR") else f"{100 * value:.0f} %"
 
 
 if __name__ == "__main__":

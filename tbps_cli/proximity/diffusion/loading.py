@@ -33,6 +33,11 @@ def load_pipeline(weights: str, device: torch.device | None = None, precision: P
 
     Raises CheckpointError for one that is missing, damaged, or not in the shape of Stable Diffusion.
     """
+    if weights not in SHIPPED and "/" not in weights and not Path(weights).exists():
+        raise CheckpointError(
+            f"{weights}: no such folder, and pipelines on the hub are called OWNER/NAME. Give one of these, or "
+            f"{', '.join(SHIPPED)}, which comes with tbps."
+        )
     weights = str(SHIPPED.get(weights, weights))
     parts = _read_index(weights)
     diffusers = import_diffusers()

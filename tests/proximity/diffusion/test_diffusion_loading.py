@@ -186,6 +186,13 @@ def test_what_cannot_edit_is_refused_with_a_word_on_what_to_do(
     assert "\n" not in message
 
 
+@pytest.mark.parametrize("name", ["toypeds", "stable-diffusion"])
+def test_a_name_that_is_neither_a_folder_nor_of_the_hub_is_not_looked_for(name: str, monkeypatch) -> None:
+    monkeypatch.setattr("tbps_cli.proximity.diffusion.loading._read_index", None)
+    with pytest.raises(CheckpointError, match=f"^{name}: no such folder.* or toypedes, which comes with tbps"):
+        load_pipeline(name)
+
+
 def test_a_hub_name_offline_says_what_to_do(tmp_path: Path) -> None:
     code = (
         "from tbps_cli.proximity.diffusion.loading import load_pipeline\n"
