@@ -88,7 +88,6 @@ def _fit(
 ) -> FitResult:
     began = time.monotonic()
     records = [record for record in _read_records(recipe, root, progress) if record.origin == "camera"]
-    run = Run.open(out, dump_recipe(recipe), resume=resume, overwrite=overwrite)
     prompts = _write_prompts(recipe, records)
     torch_device = find_device(device)
     if recipe.pipeline.weights is None:
@@ -100,6 +99,7 @@ def _fit(
         pipeline = load_pipeline(recipe.pipeline.weights, torch_device)
     pipeline.wording = recipe.pipeline.prompt
     canvas = Canvas.of(pipeline, recipe.pipeline.height, recipe.pipeline.width)
+    run = Run.open(out, dump_recipe(recipe), resume=resume, overwrite=overwrite)  # nothing is refused after this
     if overwrite:
         shutil.rmtree(out / PIPELINE, ignore_errors=True)
     restore_checkpoint(run.last)
@@ -285,7 +285,7 @@ def _digest(records: Sequence[PersonRecord], prompts: Sequence[str]) -> str:
     """What a fitting can only be taken up with."""
     digest = hashlib.sha256()
     for record, prompt in zip(records, prompts, strict=True):
-        digest.update(json.dumps([record.name, prompt]).encode())
+        digest.update(json.dumps([record.name, record.captions, prompt]).encode())
     return digest.hexdigest()
 
 

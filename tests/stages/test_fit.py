@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from safetensors.torch import load_file
 from tiny_pipelines import build_tiny_pipeline
 
 from tbps_cli.data.records import PersonRecord
-from tbps_cli.errors import OutputError, TrainingError
+from tbps_cli.errors import CheckpointError, DeviceError, OutputError, TrainingError
 from tbps_cli.proximity.diffusion import small
 from tbps_cli.proximity.diffusion.editor import DiffusionEditor, DiffusionSettings
 from tbps_cli.proximity.diffusion.fit import DenoiserFit
@@ -124,6 +125,44 @@ def test_an_interrupted_run_ends_where_an_undisturbed_one_does(
     assert not (run / "pipeline").exists()
     fit(tiny_fit_recipe(), run, root=root, device="cpu", resume=True)
     assert_same_pipeline(undisturbed, run)
+
+
+def test_text_encoders_of_xl_are_taken_up_again(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their last layers are never read, so nothing is known of their gradients."""
+    monkeypatch.setattr(fitting, "build_small_pipeline", lambda captions, seed: build_tiny_pipeline("xl", seed=seed))
+    undisturbed, run = tmp_path / "undisturbed", tmp_path / "run"
+    fit(tiny_fit_recipe(), undisturbed, root=root, device="cpu")
+    with monkeypatch.context() as patch:
+        stop_at(patch, DenoiserFit, 3, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            fit(tiny_fit_recipe(), run, root=root, device="cpu")
+    fit(tiny_fit_recipe(), run, root=root, device="cpu", resume=True)
+    first, second = weights_of(undisturbed), weights_of(run)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize(
+    ("override", "device", "error"),
+    [("pipeline.weights=nowhere/there", "cpu", CheckpointError), ("seed=1", "cuda:7", DeviceError)],
+)
+def test_what_was_fitted_stays_where_a_new_fitting_cannot_begin(
+    root: Path, undisturbed: Path, tmp_path: Path, override: str, device: str, error: type[Exception]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(undisturbed, run)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    weights = ["autoencoder=null", override.replace("nowhere", str(tmp_path))] if "weights" in override else [override]
+    with pytest.raises(error):
+        fit(tiny_fit_recipe(*weights), run, root=root, device=device, overwrite=True)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_other_captions_with_the_same_prompts_are_other_data() -> None:
+    """The vocabulary of a pipeline that starts from nothing is made of them."""
+    record = PersonRecord(Path(), "a.jpg", ("A red coat.",), 1, "train")
+    other = replace(record, captions=("The coat is red, and red is the coat.",))
+    assert fitting._digest([record], ["red upper"]) != fitting._digest([other], ["red upper"])
 
 
 def test_another_seed_ends_elsewhere(root: Path, undisturbed: Path, tmp_path: Path) -> None:

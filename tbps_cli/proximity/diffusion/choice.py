@@ -23,17 +23,17 @@ def choose_nearest(
 ) -> EditedImage:
     """The drawing of whose garment the largest share has the new colour, under the light of the source.
 
-    The first of equals, and the first where the palette knows one of the colours not.
+    The garment is what any of them takes for it. The first of equals, and the first where the palette knows one of the
+    colours not.
     """
     if len(drawings) == 1 or not {edit.old_colour, edit.new_colour} <= set(palette.names):
         return drawings[0]
-    before = np.asarray(source.convert("RGB"))
+    garment = find_inside(np.max([drawing.mask for drawing in drawings], axis=0))
+    if not garment.any():
+        return drawings[0]
+    exposures = find_exposures(np.asarray(source.convert("RGB"))[garment], edit.old_colour, palette)
 
     def measure(drawing: EditedImage) -> float:
-        garment = find_inside(drawing.mask)
-        if not garment.any():
-            return 0.0
-        exposures = find_exposures(before[garment], edit.old_colour, palette)
         return measure_colour(np.asarray(drawing.image)[garment], edit.new_colour, palette, exposures)
 
     return max(drawings, key=measure)

@@ -10,16 +10,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tbps_cli.proximity.diffusion.canvas import Canvas
-from tbps_cli.proximity.generator import EditedImage
+from tbps_cli.proximity.generator import EditedImage, Refusal
+
+NO_NUMBERS = "no-numbers"  # a refusal: half precision was not enough for what was drawn
 
 
 def compose(
     source: Image.Image, change: NDArray[np.float32], mask: NDArray[np.float32], canvas: Canvas, evaluations: int
-) -> EditedImage:
-    """The source with a drawn change in it.
+) -> EditedImage | Refusal:
+    """The source with a drawn change in it, unless what was drawn is no number somewhere.
 
     change (H, W, 3): the drawn edit less the drawn source, of 1; mask (H, W), 0 to 1; both of the canvas.
     """
+    if not np.isfinite(change).all():
+        return Refusal(NO_NUMBERS)
     size = (source.height, source.width)
     inside = np.clip(canvas.unfit(mask, size), 0, 1)
     colours = np.stack([canvas.unfit(change[..., channel], size) for channel in range(3)], axis=-1)

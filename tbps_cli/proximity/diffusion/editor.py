@@ -50,9 +50,8 @@ from tbps_cli.proximity.lexicon import Lexicon
 from tbps_cli.proximity.plan import PlannedEdit
 
 MAP_CELLS = 256  # of layers whose attention tells where a phrase is: 16 x 16, or a quarter of the latents' sides
-NO_NUMBERS = "no-numbers"  # a refusal: half precision was not enough for what was drawn
-Negative = Literal["empty", "negative-prompt", "null-text"]
 SELF_CELLS = 1024  # of layers whose self-attention is kept: 32 x 32
+Negative = Literal["empty", "negative-prompt", "null-text"]
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ class _Inverted:
     source: Prompts
     target: Prompts
     pivots: Pivots
-    map: DifferenceMap | AttentionMaps
+    map: DifferenceMap | AttentionMaps | None  # None: nothing is blended
     images: NDArray[np.float32]  # (B, H, W, 3) of 0 to 1
     drawn: Tensor  # (B, 3, H, W), as the autoencoder returns them, -1 to 1
     evaluations: int  # of the UNet, for each
@@ -156,11 +155,17 @@ class DiffusionEditor:
         results: list[EditedImage | Refusal] = []
         for row, (source, edit) in enumerate(zip(sources, edits, strict=True)):
             made = [
-                compose(source, change, self._mask(mask, change, inverted.images[row]), self.canvas, evaluations)
-                for change, mask in ((drawing.changes[row], drawing.masks[row]) for drawing in drawings)
-                if np.isfinite(change).all()
+                compose(
+                    source,
+                    drawing.changes[row],
+                    self._mask(drawing.masks[row], drawing.changes[row], inverted.images[row]),
+                    self.canvas,
+                    evaluations,
+                )
+                for drawing in drawings
             ]
-            results.append(choose_nearest(source, made, edit, self._palette) if made else Refusal(NO_NUMBERS))
+            edited = [image for image in made if isinstance(image, EditedImage)]
+            results.append(choose_nearest(source, edited, edit, self._palette) if edited else made[0])
         return results
 
     def _mask(
@@ -183,9 +188,9 @@ class DiffusionEditor:
 
         is_compared = settings.blend and settings.mask == "difference"
         iterations = settings.iterations if settings.inversion == "fixed-point" else 0
-        attention = self._maps(words.source_phrase, latents)
+        attention = self._attention_maps(words.source_phrase, latents)
         pivots = invert(self.sampler, latents, source, iterations, attention, compare if is_compared else None)
-        if settings.blend and not is_compared and attention.read() is None:
+        if attention is not None and attention.read() is None:
             raise RecipeError(
                 "editor.mask attention: this pipeline's UNet attends to words nowhere coarsely enough to tell where "
                 "the garment is. Use mask: difference."
@@ -207,9 +212,8 @@ class DiffusionEditor:
         settings, pipeline, pivots, words = self.settings, self.pipeline, inverted.pivots, inverted.words
         negatives, evaluations = self._negatives(inverted, negative)
         control = AttentionControl(words, settings.cross_replace, settings.self_replace, settings.reweight, SELF_CELLS)
-        new_maps = self._maps(words.target_phrase, pivots.latents[0])
-        is_compared = isinstance(inverted.map, DifferenceMap)
-        blend = Blend((inverted.map,) if is_compared else (inverted.map, new_maps), settings.blend_threshold)
+        new_maps = self._attention_maps(words.target_phrase, pivots.latents[0])
+        blend = Blend([known for known in (inverted.map, new_maps) if known is not None], settings.blend_threshold)
         drawn, count = pivots.latents[0], len(pivots.times)
         for number, time in enumerate(pivots.times):
             control.progress = number / count
@@ -234,8 +238,10 @@ class DiffusionEditor:
         changes = _to_arrays((pipeline.to_images(drawn) - inverted.drawn) / 2)
         return _Drawing(changes, masks, evaluations)
 
-    def _maps(self, phrase: Tensor, latents: Tensor) -> AttentionMaps:
-        """Where a phrase will have looked, of latents of this size."""
+    def _attention_maps(self, phrase: Tensor, latents: Tensor) -> AttentionMaps | None:
+        """Where a phrase will have looked, of latents of this size; None where nobody asks."""
+        if not self.settings.blend or self.settings.mask != "attention":
+            return None
         height, width = latents.shape[2:]
         return AttentionMaps(phrase, (height, width), max(MAP_CELLS, height * width // 16))
 

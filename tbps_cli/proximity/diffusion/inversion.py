@@ -16,6 +16,7 @@ from inspect import signature
 import torch
 from torch import Tensor
 
+from tbps_cli.errors import RecipeError
 from tbps_cli.libraries import import_diffusers
 from tbps_cli.proximity.diffusion.attention import AttentionMaps, attending
 from tbps_cli.proximity.diffusion.pipeline import Pipeline, Prompts
@@ -51,6 +52,11 @@ class Sampler:
         self.pipeline = pipeline
         self._is_velocity = config.prediction_type == "v_prediction"
         self._down = diffusers.DDIMScheduler.from_config(config)
+        if steps + config.steps_offset > config.num_train_timesteps:
+            raise RecipeError(
+                f"editor.steps {steps}: this pipeline's noise has only {config.num_train_timesteps:,} times. "
+                "Take fewer steps."
+            )
         known = signature(diffusers.DDIMInverseScheduler).parameters  # it warns of what DDIM alone has
         self._up = diffusers.DDIMInverseScheduler.from_config({key: config[key] for key in config if key in known})
         self._down.set_timesteps(steps, device=pipeline.device)

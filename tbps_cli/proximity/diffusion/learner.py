@@ -63,10 +63,11 @@ class Learner:
             weight.copy_(tensors[f"weight/{name}"])
             if self._averages:
                 self._averages[name].copy_(tensors[f"average/{name}"])
-            self._optimizer.state[weight] = {
-                key: tensors[f"{key}/{name}"].to(weight.device if key != "step" else "cpu").clone()
-                for key in ("step", "exp_avg", "exp_avg_sq")
-            }
+            if f"step/{name}" in tensors:  # XL never reads the last layers of its text encoders
+                self._optimizer.state[weight] = {
+                    key: tensors[f"{key}/{name}"].to(weight.device if key != "step" else "cpu").clone()
+                    for key in ("step", "exp_avg", "exp_avg_sq")
+                }
 
     def _rate_at(self, number: int) -> float:
         """The share of the learning rate: it rises in a line, and falls in a cosine."""

@@ -52,7 +52,7 @@ class LeditsEditor:
         if pipeline.second_text_encoder is not None:
             raise RecipeError("editor.kind ledits: works with Stable Diffusion 1.x and 2.x. Use kind diffusion for XL.")
         self.settings, self.canvas = settings, Canvas.of(pipeline, height, width)
-        self._pipe = _build(pipeline)
+        self._pipe = _build(pipeline, max(self.canvas.height, self.canvas.width) // pipeline.halvings)
         self._is_taught_kinds = pipeline.wording == "kinds"
         if pipeline.unet.config.in_channels != CHANNELS:
             raise RecipeError(
@@ -82,7 +82,7 @@ class LeditsEditor:
         """One result an edit, in order."""
         return [self._edit(source, edit) for source, edit in zip(sources, edits, strict=True)]
 
-    def _edit(self, source: Image.Image, edit: PlannedEdit) -> EditedImage:
+    def _edit(self, source: Image.Image, edit: PlannedEdit) -> EditedImage | Refusal:
         fitted = self.canvas.fit(source).div(2).add(0.5).permute(1, 2, 0).numpy()
         image = Image.fromarray(np.rint(fitted * 255).astype(np.uint8))
         generator = torch.Generator(self._pipe.device).manual_seed(edit.seed)
@@ -108,13 +108,13 @@ class LeditsEditor:
         return compose(source, change, mask, self.canvas, steps + 3 * steps)
 
 
-def _build(pipeline: Pipeline) -> Any:
+def _build(pipeline: Pipeline, size: int) -> Any:
+    """The library's pipeline; size: the longer side of the latents."""
     diffusers = import_diffusers("LEditsPPPipelineStableDiffusion", "DPMSolverMultistepScheduler")
-    sample = pipeline.unet.config.sample_size
-    if not isinstance(sample, int):  # the library compares it with a number
-        pipeline.unet.register_to_config(sample_size=max(sample))
+    if not isinstance(pipeline.unet.config.sample_size, int):  # the library compares it with a number
+        pipeline.unet.register_to_config(sample_size=size)
     pipe = diffusers.LEditsPPPipelineStableDiffusion(
-        vae=pipeline.vae,
+        vae=pipeline.vae.to(pipeline.unet.dtype),  # the library hands it what it hands the UNet
         unet=pipeline.unet,
         text_encoder=pipeline.text_encoder,
         tokenizer=pipeline.tokenizer,

@@ -59,6 +59,8 @@ def load_pipeline(weights: str, device: torch.device | None = None, precision: P
     if parts.get("text_encoder_2"):
         pipeline.second_text_encoder = read(transformers.CLIPTextModelWithProjection, "text_encoder_2", **model)
         pipeline.second_tokenizer = read(transformers.CLIPTokenizer, "tokenizer_2")
+    if pipeline.scheduler.config.timestep_spacing == "linspace":  # of other schedulers, and none to invert along
+        pipeline.scheduler.register_to_config(timestep_spacing="leading")
     pipeline.wording = _read_wording(parts, weights)
     _check_shape(pipeline, weights)
     for part, module in pipeline.modules.items():
@@ -170,6 +172,13 @@ def _check_shape(pipeline: Pipeline, place: str) -> None:
             f"{place}: its UNet takes {pipeline.unet.config.in_channels} channels and gives "
             f"{pipeline.unet.config.out_channels}, and a latent has {channels}. An inpainting or depth model cannot "
             "edit."
+        )
+    of_unet = pipeline.unet.config
+    told = of_unet.class_embed_type or of_unet.num_class_embeds or of_unet.addition_embed_type
+    if told and told != "text_time":
+        raise CheckpointError(
+            f"{place}: its UNet is told more than words ({told}). Editing works with pipelines of Stable Diffusion "
+            "1.x, 2.x and XL."
         )
     width = pipeline.text_encoder.config.hidden_size
     if pipeline.second_text_encoder is not None:

@@ -56,10 +56,15 @@ def test_of_equals_the_first_is_taken() -> None:
     assert choose(dress(RED), dress(ORANGE)) == 0
 
 
-def test_a_drawing_without_a_garment_is_the_last_choice() -> None:
-    nothing = EditedImage(dress(GREEN).image, np.zeros((40, 20), np.float32))
-    assert choose(nothing, dress(GREEN, share=0.3)) == 1
-    assert choose(nothing, nothing) == 0
+def test_a_part_that_is_dyed_whole_is_less_than_most_of_the_garment() -> None:
+    small = dress(GREEN, share=0.2)
+    part = EditedImage(small.image, small.mask * (np.arange(40) < 14)[:, None].astype(np.float32))
+    assert choose(part, dress(GREEN, share=0.9)) == 1
+
+
+def test_without_a_garment_the_first_is_taken() -> None:
+    here, there = (EditedImage(dress(colour).image, np.zeros((40, 20), np.float32)) for colour in (RED, GREEN))
+    assert choose_nearest(dress(RED).image, [here, there], EDIT, PALETTE) is here
 
 
 def test_colours_without_prototypes_leave_the_first() -> None:

@@ -9,6 +9,7 @@ import torch
 from tiny_pipelines import build_tiny_pipeline, with_schedule
 from torch import Tensor
 
+from tbps_cli.errors import RecipeError
 from tbps_cli.proximity.diffusion.inversion import Pivots, Sampler, fit_null_text, invert
 from tbps_cli.proximity.diffusion.pipeline import Pipeline, Prompts
 
@@ -165,3 +166,14 @@ def test_another_schedule_is_another_way() -> None:
     ]
     assert not torch.allclose(ways[0], ways[1], atol=1e-2)
     assert torch.equal(ways[0], ways[2])
+
+
+@pytest.mark.parametrize("steps", [1000, 5000])
+def test_more_steps_than_the_noise_has_times_are_refused(steps: int) -> None:
+    with pytest.raises(RecipeError, match=f"editor.steps {steps}: this pipeline's noise has only 1,000 times"):
+        Sampler(build_tiny_pipeline(), steps)
+
+
+def test_nearly_as_many_steps_as_there_are_times_are_taken() -> None:
+    sampler = Sampler(build_tiny_pipeline(), 999)
+    assert sampler.down(torch.zeros(1, 4, 2, 2), sampler.times[0], torch.ones(1, 4, 2, 2)).isfinite().all()

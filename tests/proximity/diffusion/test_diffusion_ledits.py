@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tiny_pipelines import build_tiny_pipeline
 from torch import nn
@@ -14,7 +15,7 @@ from torch import nn
 from tbps_cli.errors import RecipeError
 from tbps_cli.proximity.diffusion.ledits import LeditsEditor, LeditsSettings
 from tbps_cli.proximity.edits import edit_caption, find_garments
-from tbps_cli.proximity.generator import EditedImage
+from tbps_cli.proximity.generator import EditedImage, Refusal
 from tbps_cli.proximity.lexicon import read_lexicon
 from tbps_cli.proximity.plan import PlannedEdit
 
@@ -89,3 +90,18 @@ def test_the_fingerprint_knows_settings_and_weights() -> None:
 def test_what_the_library_cannot_do_is_said(shape: str, size: tuple[int, int], blocks: int) -> None:
     with pytest.raises(RecipeError, match="editor"):
         LeditsEditor(build_tiny_pipeline(shape, sample_size=size, blocks=blocks), SETTINGS)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("sample_size", [(16, 16), None])
+def test_half_precision_and_a_unet_that_says_no_size_are_edited_with(sample_size: tuple[int, int] | None) -> None:
+    pipeline = build_tiny_pipeline(sample_size=sample_size, blocks=3)
+    for part, module in pipeline.modules.items():
+        module.to(torch.float32 if part == "vae" else torch.bfloat16)  # as they are loaded
+    (result,) = LeditsEditor(pipeline, SETTINGS, 32, 32).generate([draw_noise(0, 40, 30)], [plan(0)])
+    assert isinstance(result, EditedImage)
+
+
+def test_what_is_no_number_is_refused() -> None:
+    editor = build()
+    editor._pipe.vae.decoder.conv_out.bias.data.fill_(float("nan"))
+    assert editor.generate([draw_noise(0, 40, 30)], [plan(0)]) == [Refusal("no-numbers")]

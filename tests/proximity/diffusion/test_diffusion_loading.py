@@ -9,13 +9,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from tiny_pipelines import CONTEXT, build_tiny_pipeline
 
 from tbps_cli.errors import CheckpointError
-from tbps_cli.proximity.diffusion.loading import load_pipeline, save_pipeline
+from tbps_cli.proximity.diffusion.inversion import Sampler
+from tbps_cli.proximity.diffusion.loading import _check_shape, load_pipeline, save_pipeline
 
 MENDING = r"(Give|Fetch|fetch|works with|are not of one pipeline|cannot edit)"
 
@@ -72,6 +74,32 @@ def test_a_scheduler_of_another_kind_never_clips_latents(copy: Path) -> None:
     diffusers.EulerDiscreteScheduler(beta_schedule="scaled_linear").save_pretrained(copy / "scheduler")
     assert "clip_sample" not in json.loads((copy / "scheduler" / "scheduler_config.json").read_text())
     assert load_pipeline(str(copy)).scheduler.config.clip_sample is False
+
+
+@pytest.mark.parametrize("kind", ["EulerDiscreteScheduler", "UniPCMultistepScheduler", "PNDMScheduler"])
+def test_a_pipeline_with_a_scheduler_of_another_kind_can_be_inverted(copy: Path, kind: str) -> None:
+    """Euler's times go from the very first to the very last, and no inverse scheduler knows those."""
+    import diffusers
+
+    getattr(diffusers, kind)(beta_schedule="scaled_linear").save_pretrained(copy / "scheduler")
+    sampler = Sampler(load_pipeline(str(copy)), 4)
+    assert sampler.times.tolist() == sorted(sampler.times.tolist(), reverse=True)
+    assert sampler.up(torch.zeros(1, 4, 2, 2), sampler.times[0], torch.ones(1, 4, 2, 2)).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"class_embed_type": "timestep"},
+        {"num_class_embeds": 4},
+        {"addition_embed_type": "text", "encoder_hid_dim": 8},
+    ],
+)
+def test_a_unet_that_is_told_more_than_words_is_refused(told: dict[str, Any]) -> None:
+    pipeline = build_tiny_pipeline()
+    pipeline.unet.register_to_config(**told)
+    with pytest.raises(CheckpointError, match="is told more than words"):
+        _check_shape(pipeline, "place")
 
 
 def drop(name: str) -> Callable[[Path], None]:
