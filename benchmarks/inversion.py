@@ -3,9 +3,9 @@
     python benchmarks/inversion.py --data fidelity --edits 64
 
 The pipeline is the small one that comes with tbps, the people are those of the val split of `toy-small`, whom it has
-never seen, and the measures are those of benchmarks/fidelity.py. One setting is changed at a time from the defaults of
-`DiffusionSettings`, beside the presets, LEDITS++ and recolouring. `UNet` counts evaluations an edit, of any batch row;
-one with a gradient counts as three.
+never seen, and the measures are those of benchmarks/fidelity.py. The defaults of `DiffusionSettings` draw twice; other
+rows draw once, and change one setting at a time (a mask by attention: two), beside the presets, LEDITS++ and
+recolouring. `UNet` counts evaluations an edit, of any batch row; one with a gradient counts as three.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ from tbps_cli.proximity.quality import Judge
 from tbps_cli.proximity.recolour import Recolour
 from tbps_cli.toypedes.dataset import SIZES, draw_dataset
 
-DEFAULT = DiffusionSettings()
+ONCE = DiffusionSettings(other_negative="none")
 CONTROL = dict(cross_replace=0.8, self_replace=0.4)
 PAPER = dict(
-    inversion="ddim", negative="null-text", steps=50, guidance=7.5, **CONTROL, reweight=6.0,
+    inversion="ddim", negative="null-text", other_negative="none", steps=50, guidance=7.5, **CONTROL, reweight=6.0,
     mask="attention", blend_threshold=0.3, refine=False,
 )  # fmt: skip
 VARIANTS: dict[str, dict[str, Any]] = {
-    "default": {},
+    "default": dict(other_negative="empty"),
+    "drawn once": {},
     "ddim": dict(inversion="ddim"),
     "2 iterations": dict(iterations=2),
     "4 iterations": dict(iterations=4),
@@ -72,7 +73,7 @@ def build(name: str, pipeline: Pipeline, lexicon: Lexicon) -> PairGenerator:
     if name.startswith("LEDITS++"):
         skip, guidance = (float(word) for word in name.split()[1:])
         return LeditsEditor(pipeline, LeditsSettings(skip=skip, guidance=guidance))
-    return DiffusionEditor(pipeline, lexicon, replace(DEFAULT, **VARIANTS[name]))
+    return DiffusionEditor(pipeline, lexicon, replace(ONCE, **VARIANTS[name]))
 
 
 def main() -> None:

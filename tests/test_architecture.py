@@ -49,6 +49,7 @@ IMPORTERS: dict[str, set[str]] = {
     "timm": {"encoders"},
     "transformers": {"encoders", "proximity"},
     "diffusers": {"proximity"},
+    "peft": {"proximity"},
     "faiss": {"retrieval"},
     "pymilvus": {"retrieval"},
     "milvus_lite": {"retrieval"},

@@ -58,8 +58,8 @@ class DiffusionSection(Section):
     negative: Negative = Field(
         "negative-prompt", description="what guidance leads away from: nothing, the source's prompt, or fitted vectors"
     )
-    other_negative: Negative | None = Field(
-        None, description="a second drawing is guided away from this, and the one nearer to the new colour is taken"
+    other_negative: Negative | Literal["none"] = Field(
+        "empty", description="of a second drawing; the one nearer to the new colour is taken; none: drawn once"
     )
     null_text_steps: Count = Field(10, description="of null-text: steps of the fitting at most, at each time")
     steps: Steps = Field(10, description="of the drawing")

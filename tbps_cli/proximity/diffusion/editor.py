@@ -61,7 +61,8 @@ class DiffusionSettings:
     inversion, iterations: `ddim`, or `fixed-point` with so many evaluations a step beyond the first.
     negative: what guidance leads away from: nothing (`empty`), the source's prompt (`negative-prompt`), or vectors
     fitted in `null_text_steps` steps at most (`null-text`).
-    other_negative: each edit is drawn with this one as well, and of the two the one nearer to the new colour is taken.
+    other_negative: each edit is drawn with this one as well, and of the two the one nearer to the new colour is taken;
+    with `none` it is drawn once.
     guidance: 1 draws what the target's prompt says, more exaggerates it.
     cross_replace, self_replace: the share of the steps in which the source's attention is kept.
     reweight: what the new colour's attention is multiplied with.
@@ -76,7 +77,7 @@ class DiffusionSettings:
     inversion: Literal["ddim", "fixed-point"] = "fixed-point"
     iterations: int = 1
     negative: Negative = "negative-prompt"
-    other_negative: Negative | None = None
+    other_negative: Negative | Literal["none"] = "empty"
     null_text_steps: int = 10
     steps: int = 10
     guidance: float = 3.0
@@ -132,8 +133,10 @@ class DiffusionEditor:
         self.pipeline, self.lexicon, self.settings = pipeline, lexicon, settings
         self.canvas = Canvas.of(pipeline, height, width)
         self.sampler = Sampler(pipeline, settings.steps)
-        others = [settings.other_negative] if settings.other_negative is not None and settings.guidance != 1 else []
-        self._ways: list[Negative] = list(dict.fromkeys([settings.negative, *others]))
+        other = settings.other_negative
+        self._negatives: list[Negative] = [settings.negative]
+        if other != "none" and other != settings.negative and settings.guidance != 1:
+            self._negatives.append(other)
         self._palette = Palette(lexicon.prototypes)
         self._weights = pipeline.fingerprint()
         self._wording = settings.prompt or pipeline.wording or "garments"
@@ -150,7 +153,7 @@ class DiffusionEditor:
         words = align_words(prompts, self.pipeline.tokenizer, self.pipeline.context)
         fitted = torch.stack([self.canvas.fit(source) for source in sources]).to(self.pipeline.device)
         inverted = self._invert(fitted, words)
-        drawings = [self._draw(inverted, negative) for negative in self._ways]
+        drawings = [self._draw(inverted, negative) for negative in self._negatives]
         evaluations = inverted.evaluations + sum(drawing.evaluations for drawing in drawings)
         results: list[EditedImage | Refusal] = []
         for row, (source, edit) in enumerate(zip(sources, edits, strict=True)):
@@ -210,7 +213,7 @@ class DiffusionEditor:
     def _draw(self, inverted: _Inverted, negative: Negative) -> _Drawing:
         """Draw the new colour, guided away from a negative."""
         settings, pipeline, pivots, words = self.settings, self.pipeline, inverted.pivots, inverted.words
-        negatives, evaluations = self._negatives(inverted, negative)
+        negatives, evaluations = self._lead_away(inverted, negative)
         control = AttentionControl(words, settings.cross_replace, settings.self_replace, settings.reweight, SELF_CELLS)
         new_maps = self._attention_maps(words.target_phrase, pivots.latents[0])
         blend = Blend([known for known in (inverted.map, new_maps) if known is not None], settings.blend_threshold)
@@ -245,7 +248,7 @@ class DiffusionEditor:
         height, width = latents.shape[2:]
         return AttentionMaps(phrase, (height, width), max(MAP_CELLS, height * width // 16))
 
-    def _negatives(self, inverted: _Inverted, negative: Negative) -> tuple[Negatives, int]:
+    def _lead_away(self, inverted: _Inverted, negative: Negative) -> tuple[Negatives, int]:
         if negative == "negative-prompt":
             return same_negatives(inverted.source), 0
         empty = self.pipeline.embed([""] * len(inverted.source))
