@@ -21,7 +21,7 @@ sharpness brought to the source's, as `tbps generate` does, and after the image'
                 share of them that reach 35
     overlap     intersection over union of the editor's mask and the dyed pixels
     kept        share of all edits that the editor did not refuse
-    passed      share of all edits that the judge kept as well
+    passed      share of all edits that the judge kept as well; a second table says what stricter ones would keep
     UNet        evaluations an edit; seconds: CPU seconds of this process an edit
 """
 
@@ -53,7 +53,7 @@ from tbps_cli.proximity.generator import EditedImage, PairGenerator, Refusal
 from tbps_cli.proximity.lexicon import Lexicon, read_lexicon
 from tbps_cli.proximity.matching import encode_like, match_sharpness
 from tbps_cli.proximity.plan import PlannedEdit
-from tbps_cli.proximity.quality import Judge
+from tbps_cli.proximity.quality import Judge, Verdict
 from tbps_cli.recipe import load_generation_recipe
 from tbps_cli.stages.editors import build_editor, build_judge, find_lexicon
 from tbps_cli.toypedes import palette
@@ -69,6 +69,7 @@ KINDS = ("whole", "upper", "lower")
 OUTSIDE = 2  # pixels around the garment that count neither as inside nor as outside
 ENOUGH = 35.0  # dB
 EQUAL = 80.0  # dB, of what does not differ at all
+STRICTNESS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 SHADES = 3  # that a garment is drawn in besides the true one
 FEWEST = 12  # dyed pixels; a garment of less is hidden, and its colour is nobody's question
 COLUMNS = (
@@ -113,6 +114,7 @@ class Outcome:
     final: Image.Image | None = None  # as read back from its file
     evaluations: int = 0
     drops: tuple[str, ...] = ()
+    colour_now: float = 0.0  # the judge's score: the share of the garment that has the new colour
     measures: dict[str, float] | None = None
 
 
@@ -159,12 +161,13 @@ def measure(
                 continue
             matched = match_sharpness(result.image, case.source, result.mask)
             final = Image.open(io.BytesIO(encode_like(matched, case.content))).convert("RGB")
-            drops: tuple[str, ...] = ()
+            verdict = Verdict({}, ())
             if judge is not None:
                 shown = EditedImage(final, result.mask, result.evaluations)
-                drops = judge.judge(case.source, shown, case.edit).drops
+                verdict = judge.judge(case.source, shown, case.edit)
             measures = compare(case, final, result.mask)
-            yield Outcome(case, None, seconds, result, final, result.evaluations, drops, measures)
+            share = verdict.scores.get("colour_now", 0.0)
+            yield Outcome(case, None, seconds, result, final, result.evaluations, verdict.drops, share, measures)
 
 
 def compare(case: Case, final: Image.Image, mask: Floats) -> dict[str, float]:
@@ -211,6 +214,16 @@ def summarise(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     return summary
 
 
+def print_strictness(outcomes: Sequence[Outcome], given: float) -> None:
+    """What a judge keeps that is stricter than the given one, as a Markdown table: less, and better."""
+    print("\n| judge.new_colour | passed | target | dE |\n| --- | --- | --- | --- |")
+    for least in sorted({given, *(level for level in STRICTNESS if level > given)}):
+        held = [o.measures for o in outcomes if o.measures and not o.drops and o.colour_now >= least]
+        if held:
+            target, distance = (statistics.mean(measures[name] for measures in held) for name in ("target", "dE"))
+            print(f"| {least} | {100 * len(held) / len(outcomes):.0f} % | {100 * target:.0f} % | {distance:.1f} |")
+
+
 def print_table(summaries: dict[str, dict[str, Any]]) -> None:
     """One Markdown line a kind; shares in per cent."""
     print("| | " + " | ".join(COLUMNS) + " |\n" + "| --- " * (len(COLUMNS) + 1) + "|")
@@ -247,8 +260,10 @@ def main() -> None:
     recipe = load_generation_recipe(arguments.recipe)
     lexicon = find_lexicon(recipe)
     editor = build_editor(recipe.editor, lexicon, torch.device(arguments.device))
-    summaries = by_kind(list(measure(editor, cases, judge=build_judge(recipe, lexicon), batch=arguments.batch)))
+    outcomes = list(measure(editor, cases, judge=build_judge(recipe, lexicon), batch=arguments.batch))
+    summaries = by_kind(outcomes)
     print_table(summaries)
+    print_strictness(outcomes, recipe.judge.new_colour)
     if arguments.json:
         arguments.json.write_text(json.dumps(summaries, indent=2) + "\n", encoding="utf-8")
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from tbps_cli.checkpoint import open_checkpoint, restore_checkpoint, save_checkpoint
 from tbps_cli.data.records import PersonRecord, select_split
@@ -307,7 +307,7 @@ def _write_pipeline(pipeline: Pipeline, folder: Path, recipe: FitRecipe) -> None
     """Whole or absent."""
     partial = folder.with_name(f".{folder.name}.partial")
     for module in pipeline.modules.values():
-        module.to(PRECISIONS[recipe.pipeline.precision])
+        nn.Module.to(module, PRECISIONS[recipe.pipeline.precision])  # diffusers' own warns of nothing
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)

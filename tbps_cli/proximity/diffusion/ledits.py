@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import nn
 
 from tbps_cli.errors import RecipeError
 from tbps_cli.libraries import import_diffusers
@@ -114,7 +115,7 @@ def _build(pipeline: Pipeline, size: int) -> Any:
     if not isinstance(pipeline.unet.config.sample_size, int):  # the library compares it with a number
         pipeline.unet.register_to_config(sample_size=size)
     pipe = diffusers.LEditsPPPipelineStableDiffusion(
-        vae=pipeline.vae.to(pipeline.unet.dtype),  # the library hands it what it hands the UNet
+        vae=nn.Module.to(pipeline.vae, pipeline.unet.dtype),  # the library hands it what it hands the UNet
         unet=pipeline.unet,
         text_encoder=pipeline.text_encoder,
         tokenizer=pipeline.tokenizer,
