@@ -1,7 +1,7 @@
 """Which of several drawings of one edit is taken.
 
 Guidance away from the source's own prompt overshoots where the new colour lies near the old one (red to purple comes
-out blue), and away from the empty prompt it falls short elsewhere: seldom do both fail on one edit.
+out blue), and away from the empty prompt it falls short elsewhere: a few edits that one misses the other reaches.
 """
 
 from __future__ import annotations

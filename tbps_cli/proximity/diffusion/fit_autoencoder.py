@@ -20,8 +20,8 @@ class AutoencoderFit:
     """Teaches a pipeline's autoencoder to give back images, also from latents that are a little wrong.
 
     noise: how much, as a share of the latents' deviation; what a diffusion model draws is never quite right.
-    thumbnail: weight of the first three channels of the latents being the image itself, small: then colours lie in the
-    latents as they are, neighbours are alike, and a UNet that starts from nothing learns what words say of them sooner.
+    thumbnail: weight of the first three channels of the latents being the image itself, small, which `finish` turns to
+    light and two hues: neighbours are alike, and a UNet that starts from nothing learns what words say of them sooner.
 
     Source: Rombach et al. 2022, "High-Resolution Image Synthesis with Latent Diffusion Models", section 3.1.
     Differs: edges are weighed by neighbours' differences, not by a perceptual network and a discriminator, which
