@@ -60,6 +60,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "30 steps": dict(steps=30),
     "threshold 0.4": dict(blend_threshold=0.4),
     "threshold 0.8": dict(blend_threshold=0.8),
+    "mask grown from 0.2": dict(grow=0.2),
+    "default, mask grown from 0.2": dict(other_negative="empty", grow=0.2),
     "paper": PAPER,
     "paper, guidance 1.5": PAPER | dict(guidance=1.5, reweight=1.0),
 }

@@ -74,6 +74,11 @@ class DiffusionSection(Section):
     )
     blend_threshold: Share = Field(0.6, description="share of a map's maximum from which on a place is the garment's")
     blend_start: Share = Field(0.2, description="share of the steps after which blending begins")
+    grow: Share = Field(
+        0.0,
+        description="of a mask by difference: share of the maximum from which on a place beside the garment, of its "
+        "colour, is the garment's as well; 0: never",
+    )
     refine: bool = Field(True, description="lead the garment's outline along the edges of the image")
     prompt: Wording | None = Field(None, description=PROMPT)
 

@@ -42,7 +42,7 @@ from tbps_cli.proximity.diffusion.inversion import (
     same_negatives,
     step_negatives,
 )
-from tbps_cli.proximity.diffusion.mask import Blend, DifferenceMap, edit_mask, refine_mask
+from tbps_cli.proximity.diffusion.mask import Blend, DifferenceMap, GrownMap, edit_mask, refine_mask
 from tbps_cli.proximity.diffusion.pipeline import Pipeline, Prompts
 from tbps_cli.proximity.diffusion.prompts import Wording, WordRows, align_words, write_prompts
 from tbps_cli.proximity.generator import EditedImage, Refusal
@@ -70,6 +70,8 @@ class DiffusionSettings:
     along the inversion, for one evaluation a step more.
     blend_threshold, blend_start: the share of a map's maximum from which on a place is the garment's, and of the steps
     after which the rest is taken from the source; without `blend` it never is.
+    grow: of a mask by difference: the share of the maximum from which on a place is the garment's as well, if it has
+    its colour and hangs together with it; 0: never. See `GrownMap`.
     refine: lead the mask along the edges of the source, see `refine_mask`.
     prompt: the wording of the prompts, see `describe_image`; None: what the pipeline was taught, or else `garments`.
     """
@@ -88,6 +90,7 @@ class DiffusionSettings:
     mask: Literal["attention", "difference"] = "difference"
     blend_threshold: float = 0.6
     blend_start: float = 0.2
+    grow: float = 0.0
     refine: bool = True
     prompt: Wording | None = None
 
@@ -100,7 +103,7 @@ class _Inverted:
     source: Prompts
     target: Prompts
     pivots: Pivots
-    map: DifferenceMap | AttentionMaps | None  # None: nothing is blended
+    map: DifferenceMap | GrownMap | AttentionMaps | None  # None: nothing is blended
     images: NDArray[np.float32]  # (B, H, W, 3) of 0 to 1
     drawn: Tensor  # (B, 3, H, W), as the autoencoder returns them, -1 to 1
     evaluations: int  # of the UNet, for each
@@ -198,13 +201,17 @@ class DiffusionEditor:
                 "editor.mask attention: this pipeline's UNet attends to words nowhere coarsely enough to tell where "
                 "the garment is. Use mask: difference."
             )
+        sources, found = _to_arrays(images / 2 + 0.5), difference.read()
+        where: DifferenceMap | GrownMap | AttentionMaps | None = difference if is_compared else attention
+        if found is not None and settings.grow:
+            where = GrownMap(found, sources, settings.blend_threshold, settings.grow)
         return _Inverted(
             words,
             source,
             target,
             pivots,
-            difference if is_compared else attention,
-            _to_arrays(images / 2 + 0.5),
+            where,
+            sources,
             pipeline.to_images(latents),
             pivots.evaluations + (len(pivots.times) if is_compared else 0),
         )

@@ -32,6 +32,7 @@ PAPER = replace(
     self_replace=0.4, reweight=6.0,
 )  # fmt: skip
 DIFFERENCE = replace(QUICK, mask="difference")
+GROWN = replace(DIFFERENCE, grow=0.2)
 
 
 def plan_edit(number: int, colour: str = "green") -> PlannedEdit:
@@ -61,7 +62,7 @@ def pixels_of(result: EditedImage) -> np.ndarray[Any, Any]:
     return np.asarray(result.image, dtype=int)
 
 
-@pytest.mark.parametrize("settings", [QUICK, PAPER, DIFFERENCE], ids=["quick", "paper", "difference"])
+@pytest.mark.parametrize("settings", [QUICK, PAPER, DIFFERENCE, GROWN], ids=["quick", "paper", "difference", "grown"])
 @pytest.mark.parametrize("shape", ["sd1", "sd2", "xl"])
 def test_pixels_outside_of_the_mask_are_those_of_the_source(shape: str, settings: DiffusionSettings) -> None:
     for number, result in enumerate(edit(build_tiny_pipeline(shape), settings, [0, 1])):
@@ -79,7 +80,7 @@ def test_a_pixel_with_an_empty_mask_is_there_to_be_checked() -> None:
     assert 0 < (result.mask == 0).mean() < 1
 
 
-@pytest.mark.parametrize("settings", [QUICK, PAPER, DIFFERENCE], ids=["quick", "paper", "difference"])
+@pytest.mark.parametrize("settings", [QUICK, PAPER, DIFFERENCE, GROWN], ids=["quick", "paper", "difference", "grown"])
 def test_an_edit_does_not_depend_on_its_batch_or_its_place_in_it(settings: DiffusionSettings) -> None:
     pipeline = build_tiny_pipeline()
     together = edit(pipeline, settings, [0, 1, 2])
