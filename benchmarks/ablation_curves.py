@@ -45,7 +45,8 @@ def main() -> None:
     figure = Figure(figsize=(8, 4.6), layout="constrained")
     axes = figure.subplots()
     for name in arguments.variants:
-        curves = [read_curve(run, arguments.steps) for run in find_runs(name, arguments.steps, arguments.out)]
+        found = (read_curve(run, arguments.steps) for run in find_runs(name, arguments.steps, arguments.out))
+        curves = [curve for curve in found if curve[0]]  # views are a data set of their own, without val
         if not curves:
             continue
         places = np.linspace(max(steps[0] for steps, _ in curves), arguments.steps, PLACES)
