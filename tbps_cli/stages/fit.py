@@ -99,7 +99,7 @@ def _fit(
         pipeline = load_pipeline(recipe.pipeline.weights, torch_device)
     pipeline.wording = recipe.pipeline.prompt
     canvas = Canvas.of(pipeline, recipe.pipeline.height, recipe.pipeline.width)
-    run = Run.open(out, dump_recipe(recipe), resume=resume, overwrite=overwrite)  # nothing is refused after this
+    run = Run.open(out, dump_recipe(recipe), resume=resume, overwrite=overwrite)  # empties what is there
     if overwrite:
         shutil.rmtree(out / PIPELINE, ignore_errors=True)
     restore_checkpoint(run.last)
