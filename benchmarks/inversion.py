@@ -33,7 +33,7 @@ ONCE = DiffusionSettings(other_negative="none")
 CONTROL = dict(cross_replace=0.8, self_replace=0.4)
 PAPER = dict(
     inversion="ddim", negative="null-text", other_negative="none", steps=50, guidance=7.5, **CONTROL, reweight=6.0,
-    mask="attention", blend_threshold=0.3, refine=False,
+    mask="attention", blend_threshold=0.3, outline="cells",
 )  # fmt: skip
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": dict(other_negative="empty"),
@@ -53,15 +53,16 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "attention control": CONTROL,
     "attention control, guidance 5": dict(**CONTROL, guidance=5.0),
     "mask by attention": dict(mask="attention", blend_threshold=0.3),
-    "mask not refined": dict(refine=False),
+    "outline of cells": dict(outline="cells"),
+    "outline along edges": dict(outline="edges"),
+    "not evened out": dict(even=0.0),
+    "wholly evened out": dict(even=1.0),
     "no blend": dict(blend=False),
     "attention control, no blend": dict(**CONTROL, blend=False),
     "15 steps, 2 iterations": dict(steps=15, iterations=2),
     "30 steps": dict(steps=30),
     "threshold 0.4": dict(blend_threshold=0.4),
     "threshold 0.8": dict(blend_threshold=0.8),
-    "mask grown from 0.2": dict(grow=0.2),
-    "default, mask grown from 0.2": dict(other_negative="empty", grow=0.2),
     "paper": PAPER,
     "paper, guidance 1.5": PAPER | dict(guidance=1.5, reweight=1.0),
 }

@@ -63,6 +63,12 @@ _SIDE = 0.1  # share of the width, left and right, that is background more often
 _DIFFERENT = 10.0  # CIELAB distance of two colours that meet at an outline
 _CLEAR = 20.0  # chroma from which a colour has a hue that light does not hide
 _CALM = 1.0  # pixels: the blur against noise
+_UNLIKELY = 0.004  # chance that a pixel is of the garment where nothing speaks for it
+
+_VAGUE = 1 / 64  # of the height: the blur of where somebody saw a garment
+_SEEN_MIDDLE, _SEEN_SLOPE = 0.5, 4.0  # share of the highest value at which odds are even, and how they rise there
+_SEEN_CORE = 0.6  # share of the highest value from which on a place is the garment's core
+_FEWEST = 8  # pixels of a garment
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ class GarmentFinder:
     """
 
     def __init__(self, palette: Palette, *, surest: float = 0.6) -> None:
-        self._names = NamesUnderLight(palette)
+        self._names, self._known = NamesUnderLight(palette), palette.names
         self._surest = surest
 
     def find(self, lab: Floats, kind: str, colour: str, garment: str = "") -> Garment | Refusal:
@@ -96,15 +102,10 @@ class GarmentFinder:
             return Refusal("image-too-small")
         smooth = ndimage.gaussian_filter(lab, (_CALM, _CALM, 0))
         prior = _lay_prior(place, height, width)
-        core = _cut_core(place, height, width)
-        bins = bin_colours(smooth)
-        named = self._names.chance_of(colour)[bins]  # (H, W)
-        mode = _find_mode(smooth, bins, named * np.where(core, 1.0, 0.0) * prior)
-        if mode is None:
+        found = self._segment(smooth, prior, _cut_core(place, height, width), colour)
+        if found is None:
             return Refusal("colour-not-found")
-        kernel = _resemble(smooth, mode, named * prior * core)
-        chance = _segment(bins, prior, kernel, _explain_by_sides(smooth, kernel))
-        chance = _fill_faded(_keep_connected(chance, core), smooth, mode)
+        chance, kernel = found
         inside = chance > 0.5
         area = inside.mean()
         if area < place.areas[0]:
@@ -117,6 +118,40 @@ class GarmentFinder:
         if _sureness(smooth, chance, inside, kernel, prior) < self._surest:
             return Refusal("no-clear-outline")
         return Garment(chance.astype(np.float32), centre.astype(np.float32))
+
+    def trace(self, lab: Floats, seen: Floats, kind: str, colour: str, garment: str = "") -> Floats | None:
+        """Find the garment where somebody else saw it: its outline is that of its colour.
+
+        seen: a map (H, W) of 0 to 1 that says, as vaguely as it may, where the garment is; the place of its kind, if it
+        has one, says so as well. Returns chances (H, W) as `Garment.mask`; None where nothing there has the colour, or
+        the palette does not know it.
+        """
+        if colour not in self._known:
+            return None
+        height, width = lab.shape[:2]
+        seen = ndimage.gaussian_filter(seen, _VAGUE * height)
+        seen = seen / max(float(seen.max()), 1e-6)
+        odds = _SEEN_SLOPE * (seen - _SEEN_MIDDLE)
+        if kind in PLACES:
+            prior = _lay_prior(place_of(kind, garment), height, width)
+            odds = odds + np.log(prior / (1 - prior))
+        prior = np.clip(1 / (1 + np.exp(-odds)), _UNLIKELY, 1 - _UNLIKELY).astype(np.float32)
+        smooth = ndimage.gaussian_filter(lab, (_CALM, _CALM, 0))
+        found = self._segment(smooth, prior, seen > _SEEN_CORE, colour)
+        if found is None or (found[0] > 0.5).sum() < _FEWEST:
+            return None
+        return found[0].astype(np.float32)
+
+    def _segment(self, smooth: Floats, prior: Floats, core: Mask, colour: str) -> tuple[Floats, Floats] | None:
+        """Chances (H, W) to be of the garment, and how like its colour pixels are; None: nothing in the core is."""
+        bins = bin_colours(smooth)
+        named = self._names.chance_of(colour)[bins]  # (H, W)
+        mode = _find_mode(smooth, bins, named * np.where(core, 1.0, 0.0) * prior)
+        if mode is None:
+            return None
+        kernel = _resemble(smooth, mode, named * prior * core)
+        chance = _segment(bins, prior, kernel, _explain_by_sides(smooth, kernel))
+        return _fill_faded(_keep_connected(chance, core), smooth, mode), kernel
 
 
 def place_of(kind: str, garment: str) -> Place:
@@ -135,7 +170,7 @@ def _lay_prior(place: Place, height: int, width: int) -> Floats:
     x = np.abs((np.arange(width, dtype=np.float32) + 0.5) / width - 0.5)
     down = _rise((y - np.float32(place.top)) / place.ramp) * _rise((np.float32(place.bottom) - y) / place.ramp)
     across = _rise((np.float32(place.half_width) - x) / _RAMP_ACROSS)
-    prior: Floats = np.clip(0.75 * down[:, None] * across[None, :], 0.004, 0.996)
+    prior: Floats = np.clip(0.75 * down[:, None] * across[None, :], _UNLIKELY, 1 - _UNLIKELY)
     return prior
 
 

@@ -21,6 +21,7 @@ from tbps_cli.proximity.colours import Palette, delta_e, to_lab, to_rgb
 from tbps_cli.proximity.garment_mask import SMALLEST, Garment, GarmentFinder
 from tbps_cli.proximity.generator import EditedImage, Refusal
 from tbps_cli.proximity.plan import PlannedEdit
+from tbps_cli.proximity.rims import NEIGHBOURHOOD, SURE, spread, unmix
 
 Floats = NDArray[np.float32]
 
@@ -30,8 +31,7 @@ WORKING_HEIGHT = 128  # pixels of the copy in which the garment is looked for
 _LEAST, _MOST = 96, 192  # pixels: within, the picture itself will do
 _TYPICAL = 25.0  # CIELAB distance from a name's first prototype; what is farther is recognised, and not dyed with
 _LIGHT, _CAST = (0.7, 1.3), 6.0  # limits of what is taken for light: a factor, and a distance in a and b
-_NEIGHBOURHOOD, _FOLD = 2.5, 1.0  # pixels of the copy: to learn what a rim is mixed of, and what is shading
-_CONTRAST = 40.0  # of sRGB values, from which a mixture can be told
+_FOLD = 1.0  # pixels of the copy: what is shading
 _ENOUGH_DYED = 0.5  # share of a garment, or its mask holds much that is something else
 _GAIN = (0.4, 2.0)  # limits of how much more, or less, a lighter garment shows of its shading
 
@@ -114,13 +114,13 @@ def dye(source: Image.Image, copy: Image.Image, garment: Garment, target: Floats
     garment and of something else; only the garment's part changes, so that no rim of the old colour stays.
     """
     small = np.asarray(copy, dtype=np.float32)  # (h, w, 3)
-    inside, surely = garment.mask > 0.5, garment.mask > 0.85
+    inside, surely = garment.mask > 0.5, garment.mask > SURE
     surely = surely if surely.any() else inside
     deep = ndimage.binary_erosion(surely, border_value=1)
     near = ndimage.binary_dilation(inside, iterations=2)
-    inner = _spread(small, surely, _NEIGHBOURHOOD)  # the garment's colour around here
-    outer = _spread(small, ~ndimage.binary_dilation(inside), _NEIGHBOURHOOD)
-    slow = _spread(to_lab(small), surely, _FOLD)
+    inner = spread(small, surely, NEIGHBOURHOOD)  # the garment's colour around here
+    outer = spread(small, ~ndimage.binary_dilation(inside), NEIGHBOURHOOD)
+    slow = spread(to_lab(small), surely, _FOLD)
 
     window = _frame(near, copy.size, source.size)
     pixels = np.asarray(source.crop(window).convert("RGB"), dtype=np.float32)  # (H, W, 3) from here on
@@ -128,7 +128,7 @@ def dye(source: Image.Image, copy: Image.Image, garment: Garment, target: Floats
     inner, outer, slow = enlarge(inner), enlarge(outer), enlarge(slow)
     chance, deep, near = (enlarge(part.astype(np.float32)[..., None])[..., 0] for part in (garment.mask, deep, near))
 
-    alpha = _unmix(pixels, inner, outer, chance)
+    alpha = unmix(pixels, inner, outer, chance)
     alpha = np.where(deep > 0.5, 1, np.where(near > 0.5, alpha, 0)).astype(np.float32)
     pure = alpha[..., None] * pixels + (1 - alpha[..., None]) * inner  # the garment's part of every pixel
     change = to_rgb(_shade(to_lab(pure), slow, garment.colour, target)) - pure
@@ -148,16 +148,6 @@ def _share_dyed(dyed: Image.Image, mask: Floats, old: Floats, target: Floats) ->
     return float((delta_e(to_lab(held), target) < delta_e(target, old) / 2).mean())
 
 
-def _unmix(pixels: Floats, inner: Floats, outer: Floats, chance: Floats) -> Floats:
-    """How much of each pixel (H, W) is `inner`, the rest `outer` (H, W, 3); the chance where the two are alike."""
-    difference = inner - outer
-    contrast = (difference**2).sum(axis=-1)
-    share = ((pixels - outer) * difference).sum(axis=-1) / np.maximum(contrast, 1)
-    trust = np.clip(contrast / _CONTRAST**2 - 0.2, 0, 1)
-    alpha: Floats = np.clip(trust * share + (1 - trust) * chance, 0, 1)
-    return alpha
-
-
 def _shade(lab: Floats, slow: Floats, old: Floats, new: Floats) -> Floats:
     """Colours (H, W, 3) of cloth of one colour, as cloth of another colour (3,) would show them.
 
@@ -174,16 +164,6 @@ def _shade(lab: Floats, slow: Floats, old: Floats, new: Floats) -> Floats:
     result[..., 0] = np.clip(result[..., 0] + lightness, 0, 100)
     result[..., 1:] += new_share * new[1:] + tint
     return result
-
-
-def _spread(values: Floats, where: NDArray[np.bool_], radius: float) -> Floats:
-    """The mean of the marked pixels around each pixel, (h, w, C); far from all of them, of all."""
-    if not where.any():
-        return values
-    weight = ndimage.gaussian_filter(where.astype(np.float32), radius, truncate=2)[..., None]
-    total = ndimage.gaussian_filter(np.where(where[..., None], values, 0), (radius, radius, 0), truncate=2)
-    mean: Floats = (total + 1e-4 * values[where].mean(axis=0)) / (weight + 1e-4)
-    return mean
 
 
 def _copy(source: Image.Image) -> Image.Image:

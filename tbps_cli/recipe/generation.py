@@ -74,12 +74,10 @@ class DiffusionSection(Section):
     )
     blend_threshold: Share = Field(0.6, description="share of a map's maximum from which on a place is the garment's")
     blend_start: Share = Field(0.2, description="share of the steps after which blending begins")
-    grow: Share = Field(
-        0.0,
-        description="of a mask by difference: share of the maximum from which on a place beside the garment, of its "
-        "colour, is the garment's as well; 0: never",
+    outline: Literal["cells", "edges", "colour"] = Field(
+        "colour", description="what the garment's outline follows: cells of the latents, edges, or the old colour"
     )
-    refine: bool = Field(True, description="lead the garment's outline along the edges of the image")
+    even: Share = Field(0.5, description="of an outline by colour: by how much the garment changes as a whole")
     prompt: Wording | None = Field(None, description=PROMPT)
 
 

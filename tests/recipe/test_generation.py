@@ -79,7 +79,7 @@ def test_the_paper_is_what_was_released() -> None:
     assert (editor.inversion, editor.negative, editor.steps, editor.guidance) == ("ddim", "null-text", 50, 7.5)
     assert (editor.cross_replace, editor.self_replace, editor.reweight) == (0.8, 0.4, 6)
     assert (editor.blend, editor.blend_threshold, editor.blend_start) == (True, 0.3, 0.2)
-    assert (editor.mask, editor.refine) == ("attention", False)
+    assert (editor.mask, editor.outline) == ("attention", "cells")
 
 
 def changed(*overrides: str) -> str:

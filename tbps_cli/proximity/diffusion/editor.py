@@ -32,7 +32,7 @@ from tbps_cli.proximity.colours import Palette
 from tbps_cli.proximity.diffusion.attention import AttentionControl, AttentionMaps, attending
 from tbps_cli.proximity.diffusion.canvas import Canvas
 from tbps_cli.proximity.diffusion.choice import choose_nearest
-from tbps_cli.proximity.diffusion.compose import compose
+from tbps_cli.proximity.diffusion.compose import compose, even_out
 from tbps_cli.proximity.diffusion.inversion import (
     Negatives,
     Pivots,
@@ -42,9 +42,11 @@ from tbps_cli.proximity.diffusion.inversion import (
     same_negatives,
     step_negatives,
 )
-from tbps_cli.proximity.diffusion.mask import Blend, DifferenceMap, GrownMap, edit_mask, refine_mask
+from tbps_cli.proximity.diffusion.mask import Blend, DifferenceMap, edit_mask, refine_mask
+from tbps_cli.proximity.diffusion.outline import TracedMap, trace_garment
 from tbps_cli.proximity.diffusion.pipeline import Pipeline, Prompts
 from tbps_cli.proximity.diffusion.prompts import Wording, WordRows, align_words, write_prompts
+from tbps_cli.proximity.garment_mask import GarmentFinder
 from tbps_cli.proximity.generator import EditedImage, Refusal
 from tbps_cli.proximity.lexicon import Lexicon
 from tbps_cli.proximity.plan import PlannedEdit
@@ -70,9 +72,9 @@ class DiffusionSettings:
     along the inversion, for one evaluation a step more.
     blend_threshold, blend_start: the share of a map's maximum from which on a place is the garment's, and of the steps
     after which the rest is taken from the source; without `blend` it never is.
-    grow: of a mask by difference: the share of the maximum from which on a place is the garment's as well, if it has
-    its colour and hangs together with it; 0: never. See `GrownMap`.
-    refine: lead the mask along the edges of the source, see `refine_mask`.
+    outline: what the mask's outline follows: the `cells` of the latents, the `edges` of the source (see `refine_mask`),
+    or its old `colour` (see `trace_garment`); edges where nothing that was found has that colour.
+    even: of an outline by colour: by how much the garment changes as a whole, see `even_out`; 0: as it was drawn.
     prompt: the wording of the prompts, see `describe_image`; None: what the pipeline was taught, or else `garments`.
     """
 
@@ -90,8 +92,8 @@ class DiffusionSettings:
     mask: Literal["attention", "difference"] = "difference"
     blend_threshold: float = 0.6
     blend_start: float = 0.2
-    grow: float = 0.0
-    refine: bool = True
+    outline: Literal["cells", "edges", "colour"] = "colour"
+    even: float = 0.5
     prompt: Wording | None = None
 
 
@@ -103,7 +105,8 @@ class _Inverted:
     source: Prompts
     target: Prompts
     pivots: Pivots
-    map: DifferenceMap | GrownMap | AttentionMaps | None  # None: nothing is blended
+    map: DifferenceMap | AttentionMaps | TracedMap | None  # None: nothing is blended
+    outlines: Sequence[NDArray[np.float32] | None]  # (H, W) of 0 to 1 each, of the garments that were traced
     images: NDArray[np.float32]  # (B, H, W, 3) of 0 to 1
     drawn: Tensor  # (B, 3, H, W), as the autoencoder returns them, -1 to 1
     evaluations: int  # of the UNet, for each
@@ -141,6 +144,7 @@ class DiffusionEditor:
         if other != "none" and other != settings.negative and settings.guidance != 1:
             self._negatives.append(other)
         self._palette = Palette(lexicon.prototypes)
+        self._finder = GarmentFinder(self._palette)
         self._weights = pipeline.fingerprint()
         self._wording = settings.prompt or pipeline.wording or "garments"
 
@@ -155,34 +159,31 @@ class DiffusionEditor:
         prompts = [write_prompts(edit, self._wording, self.lexicon) for edit in edits]
         words = align_words(prompts, self.pipeline.tokenizer, self.pipeline.context)
         fitted = torch.stack([self.canvas.fit(source) for source in sources]).to(self.pipeline.device)
-        inverted = self._invert(fitted, words)
+        inverted = self._invert(fitted, words, edits)
         drawings = [self._draw(inverted, negative) for negative in self._negatives]
         evaluations = inverted.evaluations + sum(drawing.evaluations for drawing in drawings)
         results: list[EditedImage | Refusal] = []
         for row, (source, edit) in enumerate(zip(sources, edits, strict=True)):
             made = [
-                compose(
-                    source,
-                    drawing.changes[row],
-                    self._mask(drawing.masks[row], drawing.changes[row], inverted.images[row]),
-                    self.canvas,
-                    evaluations,
-                )
-                for drawing in drawings
+                compose(source, *self._place(drawing, inverted, row), self.canvas, evaluations) for drawing in drawings
             ]
             edited = [image for image in made if isinstance(image, EditedImage)]
             results.append(choose_nearest(source, edited, edit, self._palette) if edited else made[0])
         return results
 
-    def _mask(
-        self, mask: NDArray[np.float32], change: NDArray[np.float32], image: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        bounds = mask if self.settings.blend else np.ones_like(mask)
-        soft = edit_mask(bounds, change)
-        return refine_mask(soft, bounds, image) if self.settings.refine else soft
+    def _place(
+        self, drawing: _Drawing, inverted: _Inverted, row: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What an edit changes (H, W, 3), and where (H, W)."""
+        change, outline = drawing.changes[row], inverted.outlines[row]
+        if outline is not None:
+            return even_out(change, outline, self.settings.even), outline
+        bounds = drawing.masks[row] if self.settings.blend else np.ones_like(drawing.masks[row])
+        mask = edit_mask(bounds, change)
+        return change, mask if self.settings.outline == "cells" else refine_mask(mask, bounds, inverted.images[row])
 
     @torch.no_grad()
-    def _invert(self, images: Tensor, words: WordRows) -> _Inverted:
+    def _invert(self, images: Tensor, words: WordRows, edits: Sequence[PlannedEdit]) -> _Inverted:
         """Images (B, 3, H, W) -> the way to their noise, and where their garments are as far as that tells."""
         settings, pipeline = self.settings, self.pipeline
         source, target = pipeline.embed(words.source), pipeline.embed(words.target)
@@ -201,16 +202,20 @@ class DiffusionEditor:
                 "editor.mask attention: this pipeline's UNet attends to words nowhere coarsely enough to tell where "
                 "the garment is. Use mask: difference."
             )
-        sources, found = _to_arrays(images / 2 + 0.5), difference.read()
-        where: DifferenceMap | GrownMap | AttentionMaps | None = difference if is_compared else attention
-        if found is not None and settings.grow:
-            where = GrownMap(found, sources, settings.blend_threshold, settings.grow)
+        sources = _to_arrays(images / 2 + 0.5)
+        where: DifferenceMap | AttentionMaps | TracedMap | None = difference if is_compared else attention
+        outlines: list[NDArray[np.float32] | None] = [None] * len(edits)
+        seen = where.read() if where is not None else None
+        if seen is not None and settings.outline == "colour":
+            outlines = [trace_garment(self._finder, *one) for one in zip(seen, sources, edits, strict=True)]
+            where = TracedMap(seen, outlines)
         return _Inverted(
             words,
             source,
             target,
             pivots,
             where,
+            outlines,
             sources,
             pipeline.to_images(latents),
             pivots.evaluations + (len(pivots.times) if is_compared else 0),
@@ -222,7 +227,8 @@ class DiffusionEditor:
         settings, pipeline, pivots, words = self.settings, self.pipeline, inverted.pivots, inverted.words
         negatives, evaluations = self._lead_away(inverted, negative)
         control = AttentionControl(words, settings.cross_replace, settings.self_replace, settings.reweight, SELF_CELLS)
-        new_maps = self._attention_maps(words.target_phrase, pivots.latents[0])
+        is_traced = isinstance(inverted.map, TracedMap)
+        new_maps = None if is_traced else self._attention_maps(words.target_phrase, pivots.latents[0])
         blend = Blend([known for known in (inverted.map, new_maps) if known is not None], settings.blend_threshold)
         drawn, count = pivots.latents[0], len(pivots.times)
         for number, time in enumerate(pivots.times):

@@ -12,15 +12,10 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
-from tbps_cli.proximity.colours import to_lab
-
 CHANGE = 0.06  # of 1, from which on a pixel's change is the edit's and not the drawing's unrest
 COARSE, FINE = 3 / 32, 1 / 32  # radii of the two filterings, of the height of what is drawn
 UNLIKE = 0.1  # difference of colours, of 1, below which two pixels are of one thing
 REACH = 1 / 64  # of the height: how far beyond its outline a mask may be drawn out
-ALIKE = 10.0  # CIELAB units, lightness counting less, within which a cell has the garment's colour
-SUREST = 0.75  # share of a difference's maximum from which on cells tell the garment's colour
-COLOUR_WEIGHTS = np.array([0.6, 1.0, 1.0], dtype=np.float32)  # of lightness and the two hues: folds lie in shade
 HIGHEST = 0.98  # quantile of a difference that counts as its maximum: single cells stand out
 
 
@@ -52,28 +47,6 @@ class DifferenceMap:
             return None
         highest = self._sum.flatten(1).quantile(HIGHEST, dim=1)[:, None, None].clamp_min(1e-9)
         return (self._sum / highest).clamp_max(1)
-
-
-class GrownMap:
-    """A difference's surest places, and those beside them that have the garment's colour and differ a little as well.
-
-    difference: (B, h, w) of 0 to 1. images: (B, H, W, 3), the sources, of 0 to 1, of a multiple of h x w pixels.
-    threshold, grow: from which on a place is the garment's in any case, and where its colour is.
-
-    Source: hysteresis as in Canny 1986, "A computational approach to edge detection", section VI; the colours are ours.
-    """
-
-    def __init__(self, difference: Tensor, images: NDArray[np.float32], threshold: float, grow: float) -> None:
-        count, height, width = difference.shape
-        cells = images.reshape(count, height, images.shape[1] // height, width, images.shape[2] // width, 3)
-        colours = to_lab(255 * cells.mean(axis=(2, 4))) * COLOUR_WEIGHTS
-        known = difference.cpu().numpy()
-        grown = np.stack([_grow(*cell, threshold, grow) for cell in zip(known, colours, strict=True)])
-        self._grown = torch.from_numpy(grown.astype(np.float32)).to(difference.device)
-
-    def read(self) -> Tensor:
-        """(B, h, w) of 0 or 1."""
-        return self._grown
 
 
 class Blend:
@@ -127,18 +100,6 @@ def refine_mask(
     narrow = _filter_guided(np.clip(2 * wide - 0.5, 0, 1), image, max(1, round(FINE * height)))
     near = np.clip(3 * ndimage.gaussian_filter(mask.astype(np.float32), REACH * height), 0, 1)
     return (np.clip(narrow, 0, 1) * near).astype(np.float32)
-
-
-def _grow(
-    difference: NDArray[np.float32], colours: NDArray[np.float32], threshold: float, grow: float
-) -> NDArray[np.bool_]:
-    """The places (h, w) above `threshold`, and those above `grow` of alike colour that hang together with them."""
-    sure = difference >= threshold * difference.max()
-    middle = np.median(colours[difference >= SUREST * difference.max()], axis=0)
-    alike = np.linalg.norm(colours - middle, axis=-1) < ALIKE
-    parts, _ = ndimage.label(sure | (alike & (difference >= grow)), np.ones((3, 3)))
-    held: NDArray[np.bool_] = np.isin(parts, np.unique(parts[sure]))
-    return held
 
 
 def _filter_guided(soft: NDArray[np.float32], image: NDArray[np.float32], radius: int) -> NDArray[np.float64]:

@@ -12,7 +12,6 @@ from tbps_cli.proximity.diffusion.mask import (
     UNLIKE,
     Blend,
     DifferenceMap,
-    GrownMap,
     _filter_guided,
     edit_mask,
     refine_mask,
@@ -138,37 +137,3 @@ def test_where_nothing_is_to_be_seen_a_mask_stays_as_it_was() -> None:
 
 def overlap(soft: np.ndarray, truth: np.ndarray) -> float:
     return float(((soft >= 0.5) & truth).sum() / ((soft >= 0.5) | truth).sum())
-
-
-def grow(difference: np.ndarray, colours: np.ndarray, least: float = 0.2) -> list[list[int]]:
-    """Of one image, each cell of the difference two by two pixels of a colour."""
-    images = colours.repeat(2, axis=0).repeat(2, axis=1)[None].astype(np.float32)
-    found = GrownMap(torch.tensor(difference, dtype=torch.float32)[None], images, 0.6, least).read()
-    assert found.shape == (1, *difference.shape)
-    return [[int(cell) for cell in row] for row in found[0]]
-
-
-RED, GREY = (0.7, 0.1, 0.1), (0.5, 0.5, 0.5)
-TROUSERS = np.array([[GREY, RED, GREY], [GREY, RED, GREY], [GREY, RED, RED], [RED, GREY, GREY]])
-WEAK = np.array([[0.3, 1.0, 0.0], [0.3, 0.4, 0.3], [0.0, 0.3, 0.1], [0.3, 0.0, 0.3]])
-
-
-def test_a_mask_grows_along_its_garment_and_not_beyond() -> None:
-    """Grey cells differ as much, and one red cell does not differ: both stay out."""
-    assert grow(WEAK, TROUSERS) == [[0, 1, 0], [0, 1, 0], [0, 1, 0], [1, 0, 0]]
-
-
-def test_what_does_not_hang_together_with_the_garment_stays_out() -> None:
-    apart = WEAK.copy()
-    apart[2, 1] = 0.0
-    assert grow(apart, TROUSERS) == [[0, 1, 0], [0, 1, 0], [0, 0, 0], [0, 0, 0]]
-
-
-def test_what_is_sure_is_in_whatever_its_colour() -> None:
-    striped = WEAK.copy()
-    striped[1, 0] = 0.7
-    assert grow(striped, TROUSERS)[1] == [1, 1, 0]
-
-
-def test_a_difference_that_is_the_same_everywhere_is_all_sure() -> None:
-    assert grow(np.zeros((4, 3)), TROUSERS) == [[1, 1, 1]] * 4
