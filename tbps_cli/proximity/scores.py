@@ -53,6 +53,14 @@ def measure_colour(
     return max(float((palette.nearest(_develop(thin, gain)) == row).mean()) for gain in exposures)
 
 
+def measure_oddity(
+    pixels: NDArray[np.uint8], colour: str, palette: Palette, exposures: Sequence[float] = (1.0,)
+) -> float:
+    """ΔE of the median of pixels (N, 3) to the colour's first prototype, at the exposure that suits it best."""
+    thin, typical = _thin(pixels), palette.lab[colour][0]
+    return min(float(delta_e(np.median(_develop(thin, gain), axis=0), typical)) for gain in exposures)
+
+
 def measure_likeness(before: Floats, after: Floats, where: Mask) -> float:
     """Peak signal-to-noise ratio in decibels of two pictures (H, W, 3) of 0 to 255, at most `EQUAL`."""
     error = float(np.mean((before[where] - after[where]) ** 2))

@@ -15,16 +15,19 @@ from tbps_cli.proximity.colours import Palette
 from tbps_cli.proximity.generator import EditedImage
 from tbps_cli.proximity.matching import find_inside
 from tbps_cli.proximity.plan import PlannedEdit
-from tbps_cli.proximity.scores import find_exposures, measure_colour
+from tbps_cli.proximity.scores import find_exposures, measure_colour, measure_oddity
+
+ENOUGH = 0.5  # share of a garment from which on it has a colour
 
 
 def choose_nearest(
     source: Image.Image, drawings: Sequence[EditedImage], edit: PlannedEdit, palette: Palette
 ) -> EditedImage:
-    """The drawing of whose garment the largest share has the new colour, under the light of the source.
+    """The drawing whose garment has the new colour, under the light of the source; of several, the most typical one.
 
-    The garment is what any of them takes for it. The first of equals, and the first where the palette knows one of the
-    colours not.
+    It has the colour where it is the nearest named one for at least `ENOUGH` of its pixels; where no drawing reaches
+    that, the one with most such pixels is taken. Typical is what is near the colour's first prototype. The garment is
+    what any of them takes for it. The first of equals, and the first where the palette knows one of the colours not.
     """
     if len(drawings) == 1 or not {edit.old_colour, edit.new_colour} <= set(palette.names):
         return drawings[0]
@@ -33,7 +36,9 @@ def choose_nearest(
         return drawings[0]
     exposures = find_exposures(np.asarray(source.convert("RGB"))[garment], edit.old_colour, palette)
 
-    def measure(drawing: EditedImage) -> float:
-        return measure_colour(np.asarray(drawing.image)[garment], edit.new_colour, palette, exposures)
+    def measure(drawing: EditedImage) -> tuple[float, float]:
+        pixels = np.asarray(drawing.image)[garment]
+        share = measure_colour(pixels, edit.new_colour, palette, exposures)
+        return min(share, ENOUGH), -measure_oddity(pixels, edit.new_colour, palette, exposures)
 
     return max(drawings, key=measure)

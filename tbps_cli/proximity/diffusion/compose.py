@@ -11,21 +11,8 @@ from PIL import Image
 
 from tbps_cli.proximity.diffusion.canvas import Canvas
 from tbps_cli.proximity.generator import EditedImage, Refusal
-from tbps_cli.proximity.matching import find_inside
 
 NO_NUMBERS = "no-numbers"  # a refusal: half precision was not enough for what was drawn
-
-
-def even_out(change: NDArray[np.float32], mask: NDArray[np.float32], share: float) -> NDArray[np.float32]:
-    """A drawn change (H, W, 3), by a share its median in the mask (H, W): a garment of one colour changes as a whole.
-
-    Cells of the latents at its rim hold something else as well, and are drawn between both.
-    """
-    inside = find_inside(mask)
-    if not inside.any():
-        return change
-    middle = np.median(change[inside], axis=0)
-    return (change + share * (middle - change)).astype(np.float32)
 
 
 def compose(

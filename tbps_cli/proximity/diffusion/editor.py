@@ -32,7 +32,8 @@ from tbps_cli.proximity.colours import Palette
 from tbps_cli.proximity.diffusion.attention import AttentionControl, AttentionMaps, attending
 from tbps_cli.proximity.diffusion.canvas import Canvas
 from tbps_cli.proximity.diffusion.choice import choose_nearest
-from tbps_cli.proximity.diffusion.compose import compose, even_out
+from tbps_cli.proximity.diffusion.compose import compose
+from tbps_cli.proximity.diffusion.evening import even_out
 from tbps_cli.proximity.diffusion.inversion import (
     Negatives,
     Pivots,
@@ -93,7 +94,7 @@ class DiffusionSettings:
     blend_threshold: float = 0.6
     blend_start: float = 0.2
     outline: Literal["cells", "edges", "colour"] = "colour"
-    even: float = 0.5
+    even: float = 0.75
     prompt: Wording | None = None
 
 
@@ -165,22 +166,23 @@ class DiffusionEditor:
         results: list[EditedImage | Refusal] = []
         for row, (source, edit) in enumerate(zip(sources, edits, strict=True)):
             made = [
-                compose(source, *self._place(drawing, inverted, row), self.canvas, evaluations) for drawing in drawings
+                compose(source, *self._place(drawing, inverted, row, edit), self.canvas, evaluations)
+                for drawing in drawings
             ]
             edited = [image for image in made if isinstance(image, EditedImage)]
             results.append(choose_nearest(source, edited, edit, self._palette) if edited else made[0])
         return results
 
     def _place(
-        self, drawing: _Drawing, inverted: _Inverted, row: int
+        self, drawing: _Drawing, inverted: _Inverted, row: int, edit: PlannedEdit
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """What an edit changes (H, W, 3), and where (H, W)."""
-        change, outline = drawing.changes[row], inverted.outlines[row]
+        change, image, outline = drawing.changes[row], inverted.images[row], inverted.outlines[row]
         if outline is not None:
-            return even_out(change, outline, self.settings.even), outline
+            return even_out(change, image, outline, edit, self._palette, self.settings.even), outline
         bounds = drawing.masks[row] if self.settings.blend else np.ones_like(drawing.masks[row])
         mask = edit_mask(bounds, change)
-        return change, mask if self.settings.outline == "cells" else refine_mask(mask, bounds, inverted.images[row])
+        return change, mask if self.settings.outline == "cells" else refine_mask(mask, bounds, image)
 
     @torch.no_grad()
     def _invert(self, images: Tensor, words: WordRows, edits: Sequence[PlannedEdit]) -> _Inverted:

@@ -13,6 +13,7 @@ from tbps_cli.proximity.generator import EditedImage
 
 PALETTE = Palette(LEXICON.prototypes)
 RED, GREEN, ORANGE = (190, 30, 35), (40, 120, 60), (228, 120, 35)
+OLIVE = (85, 110, 50)  # a green, and not the most typical one
 GREY, WHITE = (128, 128, 130), (232, 232, 230)
 EDIT = plan_edit(0)  # a red coat becomes green
 
@@ -39,21 +40,28 @@ def test_the_drawing_in_the_new_colour_is_taken_wherever_it_stands(place: int) -
     assert choose(*drawings) == place
 
 
-def test_more_of_the_garment_is_better() -> None:
-    assert choose(dress(GREEN, share=0.5), dress(GREEN, share=0.9), dress(GREEN, share=0.7)) == 1
+def test_more_of_the_garment_is_better_until_it_is_most_of_it() -> None:
+    assert choose(dress(GREEN, share=0.2), dress(GREEN, share=0.4), dress(GREEN, share=0.3)) == 1
+    assert choose(dress(GREEN, share=0.4), dress(OLIVE, share=0.9)) == 1
+
+
+def test_of_several_in_the_new_colour_the_most_typical_is_taken() -> None:
+    typical = LEXICON.prototypes["green"][0]
+    assert choose(dress(OLIVE), dress(typical), dress(OLIVE)) == 1
+    assert choose(dress(OLIVE), dress(typical, share=0.8), dress(OLIVE)) == 1
 
 
 def test_light_is_that_of_the_source() -> None:
-    """In the shade white looks grey: only from the red coat, which is dark too, can it be told."""
-    edit, shade = plan_edit(0, "white"), 0.65
+    """In the shade a white coat is as grey as a grey one in the sun: the red coat tells which of both it is."""
+    edit, shade = plan_edit(0, "grey"), 0.65
     source, grey, white = (dress(colour, light=shade) for colour in (RED, GREY, WHITE))
-    assert choose_nearest(source.image, [grey, white], edit, PALETTE) is white
-    assert choose_nearest(dress(RED).image, [grey, white], edit, PALETTE) is grey
+    assert choose_nearest(source.image, [white, grey], edit, PALETTE) is grey
+    assert choose_nearest(dress(RED).image, [white, grey], edit, PALETTE) is white
 
 
 def test_of_equals_the_first_is_taken() -> None:
     assert choose(dress(GREEN), dress(GREEN)) == 0
-    assert choose(dress(RED), dress(ORANGE)) == 0
+    assert choose(dress(RED), dress(RED)) == 0
 
 
 def test_a_part_that_is_dyed_whole_is_less_than_most_of_the_garment() -> None:

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from tbps_cli.proximity.colours import Palette
-from tbps_cli.proximity.diffusion.compose import even_out
 from tbps_cli.proximity.diffusion.mask import Blend
 from tbps_cli.proximity.diffusion.outline import TracedMap, trace_garment
 from tbps_cli.proximity.garment_mask import GarmentFinder
@@ -93,15 +92,3 @@ def test_cells_that_hold_some_of_a_garment_are_drawn_anew() -> None:
     cells = TracedMap(seen, [outline, None]).read()
     assert cells[0].tolist() == [[1, 1], [0, 0]]
     assert cells[1].equal(seen[1])
-
-
-def test_a_change_that_is_evened_out_goes_towards_its_median_in_the_garment() -> None:
-    random = np.random.default_rng(0)
-    change = random.normal(0, 1, (9, 7, 3)).astype(np.float32)
-    mask = np.zeros((9, 7), dtype=np.float32)
-    mask[2:7, 1:6] = 1
-    middle = np.median(change[3:6, 2:5].reshape(-1, 3), axis=0)  # the rim does not count
-    np.testing.assert_allclose(even_out(change, mask, 1.0), np.broadcast_to(middle, change.shape), rtol=1e-6)
-    np.testing.assert_allclose(even_out(change, mask, 0.25), 0.75 * change + 0.25 * middle, rtol=1e-5, atol=1e-6)
-    assert (even_out(change, mask, 0.0) == change).all()
-    assert even_out(change, np.zeros_like(mask), 0.5) is change
