@@ -61,8 +61,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "attention control, no blend": dict(**CONTROL, blend=False),
     "15 steps, 2 iterations": dict(steps=15, iterations=2),
     "30 steps": dict(steps=30),
-    "threshold 0.4": dict(blend_threshold=0.4),
-    "threshold 0.8": dict(blend_threshold=0.8),
     "paper": PAPER,
     "paper, guidance 1.5": PAPER | dict(guidance=1.5, reweight=1.0),
 }
