@@ -47,7 +47,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from tbps_cli.proximity.colours import Palette, delta_e, to_lab
+from tbps_cli.proximity.colours import Palette, delta_e, to_lab, to_rgb
 from tbps_cli.proximity.edits import edit_caption, find_garments
 from tbps_cli.proximity.generator import EditedImage, PairGenerator, Refusal
 from tbps_cli.proximity.lexicon import Lexicon, read_lexicon
@@ -72,6 +72,7 @@ EQUAL = 80.0  # dB, of what does not differ at all
 STRICTNESS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 SHADES = 3  # that a garment is drawn in besides the true one
 FEWEST = 12  # dyed pixels; a garment of less is hidden, and its colour is nobody's question
+SHOWN, CELL = 12, (96, 192)  # edits of a picture, and pixels of each of its images
 COLUMNS = (
     "edits",
     "images",
@@ -236,6 +237,19 @@ def print_table(summaries: dict[str, dict[str, Any]]) -> None:
     print("dropped:", ", ".join(f"{reason} {count}" for reason, count in total["drops"].items()) or "none")
 
 
+def show_outcomes(outcomes: Sequence[Outcome]) -> Image.Image:
+    """A column an edit: source, mask, edit and true counterfactual; of one that was refused, the source again."""
+    columns = []
+    for outcome in outcomes:
+        source, result = np.asarray(outcome.case.source), outcome.result
+        mask = np.zeros(source.shape[:2]) if result is None else result.mask
+        light = np.rint(255 * mask).astype(np.uint8)[..., None].repeat(3, axis=-1)
+        rows = (source, light, np.asarray(outcome.final or outcome.case.source), to_rgb(outcome.case.true))
+        shown = [Image.fromarray(row).resize(CELL, Image.Resampling.BICUBIC) for row in rows]
+        columns.append(np.concatenate([np.asarray(image) for image in shown]))
+    return Image.fromarray(np.concatenate(columns, axis=1))
+
+
 def by_kind(outcomes: Sequence[Outcome]) -> dict[str, dict[str, Any]]:
     """Summaries of every kind and of all."""
     kinds = list(dict.fromkeys(outcome.case.edit.kind for outcome in outcomes))
@@ -254,6 +268,7 @@ def main() -> None:
     parser.add_argument("--split", choices=("train", "val", "test"), default="val")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="also write all numbers there")
+    parser.add_argument("--picture", type=Path, help=f"also show the first {SHOWN} edits there: PNG")
     arguments = parser.parse_args()
     root = draw_dataset(arguments.data / "ToyPEDES-small", SIZES["toy-small"])
     cases = plan_cases(root, arguments.edits, arguments.kinds, seed=arguments.seed, split=arguments.split)
@@ -264,6 +279,8 @@ def main() -> None:
     summaries = by_kind(outcomes)
     print_table(summaries)
     print_strictness(outcomes, recipe.judge.new_colour)
+    if arguments.picture:
+        show_outcomes(outcomes[:SHOWN]).save(arguments.picture)
     if arguments.json:
         arguments.json.write_text(json.dumps(summaries, indent=2) + "\n", encoding="utf-8")
 

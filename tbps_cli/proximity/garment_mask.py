@@ -67,7 +67,7 @@ _UNLIKELY = 0.004  # chance that a pixel is of the garment where nothing speaks 
 
 _VAGUE = 1 / 64  # of the height: the blur of where somebody saw a garment
 _SEEN_MIDDLE, _SEEN_SLOPE = 0.5, 4.0  # share of the highest value at which odds are even, and how they rise there
-_SEEN_CORE = 0.6  # share of the highest value from which on a place is the garment's core
+_SEEN_CORE, _SEEN_LEAST = 0.6, 0.3  # shares of the highest value: where its colour is learnt, and its pieces must reach
 _FEWEST = 8  # pixels of a garment
 
 
@@ -137,13 +137,18 @@ class GarmentFinder:
             odds = odds + np.log(prior / (1 - prior))
         prior = np.clip(1 / (1 + np.exp(-odds)), _UNLIKELY, 1 - _UNLIKELY).astype(np.float32)
         smooth = ndimage.gaussian_filter(lab, (_CALM, _CALM, 0))
-        found = self._segment(smooth, prior, seen > _SEEN_CORE, colour)
+        found = self._segment(smooth, prior, seen > _SEEN_CORE, colour, seen > _SEEN_LEAST)
         if found is None or (found[0] > 0.5).sum() < _FEWEST:
             return None
         return found[0].astype(np.float32)
 
-    def _segment(self, smooth: Floats, prior: Floats, core: Mask, colour: str) -> tuple[Floats, Floats] | None:
-        """Chances (H, W) to be of the garment, and how like its colour pixels are; None: nothing in the core is."""
+    def _segment(
+        self, smooth: Floats, prior: Floats, core: Mask, colour: str, held: Mask | None = None
+    ) -> tuple[Floats, Floats] | None:
+        """Chances (H, W) to be of the garment, and how like its colour pixels are; None: nothing in the core is.
+
+        held: what each of its pieces must reach into; None: the core.
+        """
         bins = bin_colours(smooth)
         named = self._names.chance_of(colour)[bins]  # (H, W)
         mode = _find_mode(smooth, bins, named * np.where(core, 1.0, 0.0) * prior)
@@ -151,7 +156,7 @@ class GarmentFinder:
             return None
         kernel = _resemble(smooth, mode, named * prior * core)
         chance = _segment(bins, prior, kernel, _explain_by_sides(smooth, kernel))
-        return _fill_faded(_keep_connected(chance, core), smooth, mode), kernel
+        return _fill_faded(_keep_connected(chance, core if held is None else held), smooth, mode), kernel
 
 
 def place_of(kind: str, garment: str) -> Place:
