@@ -62,6 +62,18 @@ def test_what_lies_on_a_garment_in_another_colour_is_left_out() -> None:
     assert found[72:78, 28:36].max() < 0.1
 
 
+def test_pieces_on_both_sides_of_a_bag_are_of_one_garment() -> None:
+    image, truth = person()
+    image[66:106, 27:37], truth[66:106, 27:37] = (0.1, 0.2, 0.6), False  # what is left hangs together at the hem alone
+    image[104:106, 22:42], truth[104:106, 22:42] = (0.1, 0.2, 0.6), False
+    seen = see_the_upper_half()
+    seen[15:26] *= 0.45
+    seen[26:29, 5:11] = 1
+    found = trace_garment(FINDER, seen, image, WHITE_TROUSERS)
+    assert found is not None
+    assert overlap(found, truth) > 0.75
+
+
 def test_the_same_colour_far_from_where_the_garment_is_seen_is_left_out() -> None:
     image, _ = person()
     image[20:60, 2:12] = (0.9, 0.9, 0.88)  # a white post
