@@ -77,7 +77,7 @@ class DiffusionSection(Section):
     outline: Literal["cells", "edges", "colour"] = Field(
         "colour", description="what the garment's outline follows: cells of the latents, edges, or the old colour"
     )
-    even: Share = Field(0.75, description="of an outline by colour: by how much the garment changes as a whole")
+    even: Share = Field(0.9, description="of an outline by colour: by how much the garment changes as a whole")
     prompt: Wording | None = Field(None, description=PROMPT)
 
 

@@ -94,7 +94,7 @@ class DiffusionSettings:
     blend_threshold: float = 0.6
     blend_start: float = 0.2
     outline: Literal["cells", "edges", "colour"] = "colour"
-    even: float = 0.75
+    even: float = 0.9
     prompt: Wording | None = None
 
 
