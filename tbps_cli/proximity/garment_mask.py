@@ -53,6 +53,8 @@ _SHORT_BOTTOM = 0.82
 
 _RAMP_ACROSS = 0.05  # of the width
 SMALLEST = (10, 24)  # pixels, width and height: what is smaller shows no garment
+WORKING_HEIGHT = 128  # pixels of the copy in which a garment is looked for
+HIGHEST = 192  # up to which the picture itself will do
 
 _STEPS = 3  # of the alternation
 _SHADING, _TINT = (6.0, 16.0), (3.0, 7.0)  # limits of a garment's deviation in lightness and in all else, CIELAB

@@ -18,7 +18,7 @@ from PIL import Image
 from scipy import ndimage
 
 from tbps_cli.proximity.colours import Palette, delta_e, to_lab, to_rgb
-from tbps_cli.proximity.garment_mask import SMALLEST, Garment, GarmentFinder
+from tbps_cli.proximity.garment_mask import HIGHEST, SMALLEST, WORKING_HEIGHT, Garment, GarmentFinder
 from tbps_cli.proximity.generator import EditedImage, Refusal
 from tbps_cli.proximity.plan import PlannedEdit
 from tbps_cli.proximity.rims import NEIGHBOURHOOD, SURE, spread, unmix
@@ -27,8 +27,7 @@ Floats = NDArray[np.float32]
 
 VERSION = 1  # of the pixels: raise it when any of them changes
 
-WORKING_HEIGHT = 128  # pixels of the copy in which the garment is looked for
-_LEAST, _MOST = 96, 192  # pixels: within, the picture itself will do
+_LOWEST = 96  # pixels of height, from which on the picture itself will do
 _TYPICAL = 25.0  # CIELAB distance from a name's first prototype; what is farther is recognised, and not dyed with
 _LIGHT, _CAST = (0.7, 1.3), 6.0  # limits of what is taken for light: a factor, and a distance in a and b
 _FOLD = 1.0  # pixels of the copy: what is shading
@@ -169,10 +168,10 @@ def _shade(lab: Floats, slow: Floats, old: Floats, new: Floats) -> Floats:
 def _copy(source: Image.Image) -> Image.Image:
     """The picture, or a copy of the working height where its own is far from it."""
     width, height = source.size
-    if _LEAST <= height <= _MOST:
+    if _LOWEST <= height <= HIGHEST:
         return source.convert("RGB")
     size = (max(1, round(width * WORKING_HEIGHT / height)), WORKING_HEIGHT)
-    way = Image.Resampling.BOX if height > _MOST else Image.Resampling.BICUBIC
+    way = Image.Resampling.BOX if height > HIGHEST else Image.Resampling.BICUBIC
     return source.convert("RGB").resize(size, way)
 
 

@@ -15,13 +15,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from tbps_cli.proximity.colours import to_lab
-from tbps_cli.proximity.garment_mask import GarmentFinder
+from tbps_cli.proximity.garment_mask import HIGHEST, WORKING_HEIGHT, GarmentFinder
 from tbps_cli.proximity.plan import PlannedEdit
 from tbps_cli.proximity.rims import NEIGHBOURHOOD, share_rims
 
 Floats = NDArray[np.float32]
 
-USUAL_HEIGHT, HIGHEST = 128, 192  # pixels: of the copy in which a garment is looked for, and up to which none is made
 TOUCHED = 0.05  # share of a cell of the latents from which on it is drawn anew
 
 
@@ -31,14 +30,14 @@ def trace_garment(finder: GarmentFinder, seen: Tensor, image: Floats, edit: Plan
     seen: (h, w) of 0 to 1, where the pipeline sees the garment. image: (H, W, 3), the source, of 0 to 1.
     """
     height, width = image.shape[:2]
-    size = (height, width) if height <= HIGHEST else (USUAL_HEIGHT, max(1, round(width * USUAL_HEIGHT / height)))
+    size = (height, width) if height <= HIGHEST else (WORKING_HEIGHT, max(1, round(width * WORKING_HEIGHT / height)))
     pixels = torch.from_numpy(255 * image).permute(2, 0, 1)
     copy = functional.interpolate(pixels[None], size, mode="area")[0].permute(1, 2, 0).numpy()
     found = finder.trace(to_lab(copy), _enlarge(seen, size).numpy(), edit.kind, edit.old_colour, edit.garment)
     if found is None:
         return None
     chance = _enlarge(torch.from_numpy(found), (height, width)).numpy()
-    return share_rims(255 * image, chance, NEIGHBOURHOOD * height / USUAL_HEIGHT)
+    return share_rims(255 * image, chance, NEIGHBOURHOOD * height / WORKING_HEIGHT)
 
 
 class TracedMap:
