@@ -89,8 +89,8 @@ def test_edits_come_near_their_true_counterfactuals(edited) -> None:
         nearest = min(truths, key=lambda colour: float(delta_e(middle, np.median(truths[colour], axis=0))))
         right += nearest == planned.new_colour
     assert len(edited) == EDITS
-    assert np.mean(inside) < 0.6 * np.mean(nothing_done)
-    assert right >= EDITS / 2  # by chance one of eleven; how many it is of 500 is in docs/generation.md
+    assert np.mean(inside) < 0.45 * np.mean(nothing_done)
+    assert right >= 0.75 * EDITS  # by chance one of eleven; how many it is of 500 is in docs/generation.md
 
 
 def test_the_rest_of_the_picture_stays(edited) -> None:
@@ -100,4 +100,12 @@ def test_the_rest_of_the_picture_stays(edited) -> None:
         outside = ~binary_dilation(garment, iterations=2)
         error = (np.asarray(result.image, dtype=float) - np.asarray(source, dtype=float))[outside]
         decibels.append(min(80, 10 * np.log10(255**2 / max((error**2).mean(), 1e-9))))
-    assert np.mean(decibels) > 31
+    assert np.mean(decibels) > 45
+
+
+def test_masks_are_the_garments(edited) -> None:
+    overlaps = []
+    for truth, planned, _, result in edited:
+        held, dyed = result.mask >= 0.5, mask_dyed(truth, planned.kind)
+        overlaps.append((held & dyed).sum() / (held | dyed).sum())
+    assert np.mean(overlaps) > 0.7
