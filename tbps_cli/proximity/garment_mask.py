@@ -104,7 +104,7 @@ class GarmentFinder:
             return Refusal("image-too-small")
         smooth = ndimage.gaussian_filter(lab, (_CALM, _CALM, 0))
         prior = _lay_prior(place, height, width)
-        found = self._segment(smooth, prior, _cut_core(place, height, width), colour)
+        found = self._find_chances(smooth, prior, _cut_core(place, height, width), colour)
         if found is None:
             return Refusal("colour-not-found")
         chance, kernel = found
@@ -139,12 +139,12 @@ class GarmentFinder:
             odds = odds + np.log(prior / (1 - prior))
         prior = np.clip(1 / (1 + np.exp(-odds)), _UNLIKELY, 1 - _UNLIKELY).astype(np.float32)
         smooth = ndimage.gaussian_filter(lab, (_CALM, _CALM, 0))
-        found = self._segment(smooth, prior, seen > _SEEN_CORE, colour, seen > _SEEN_LEAST)
+        found = self._find_chances(smooth, prior, seen > _SEEN_CORE, colour, seen > _SEEN_LEAST)
         if found is None or (found[0] > 0.5).sum() < _FEWEST:
             return None
         return found[0].astype(np.float32)
 
-    def _segment(
+    def _find_chances(
         self, smooth: Floats, prior: Floats, core: Mask, colour: str, held: Mask | None = None
     ) -> tuple[Floats, Floats] | None:
         """Chances (H, W) to be of the garment, and how like its colour pixels are; None: nothing in the core is.

@@ -20,9 +20,9 @@ ENOUGH = 0.15  # share of the garment: fewer pixels that have the new colour lea
 
 
 def even_out(change: Floats, image: Floats, mask: Floats, edit: PlannedEdit, palette: Palette, share: float) -> Floats:
-    """A drawn change (H, W, 3), by a share what leads within the garment, which is the median of some pixels' change.
+    """Bring a drawn change (H, W, 3), by a share, to the median change of the garment's pixels that lead.
 
-    Those that have the new colour by it, under the light of the source; all, where these are too few.
+    They are those to which it gave the new colour, under the light of the source; all, where these are too few.
 
     change: of 1. image: (H, W, 3), the source, of 0 to 1. mask: (H, W), of 0 to 1. share: 0 leaves all as it was drawn.
     """
