@@ -14,19 +14,19 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+from tbps_cli.assembly.datasets import open_dataset
 from tbps_cli.data.holdout import keep_people
 from tbps_cli.data.records import PersonRecord
 from tbps_cli.data.tables import write_lines
-from tbps_cli.proximity.plan import PlannedEdit
-from tbps_cli.proximity.plan_file import read_plan
+from tbps_cli.proximity.plan.colours import PlannedEdit
+from tbps_cli.proximity.plan.file import read_plan
 from tbps_cli.recipe import find_recipe, load_generation_recipe
 from tbps_cli.runtime import SILENCE
-from tbps_cli.stages.assemble import open_dataset
-from tbps_cli.stages.generate import generate
-from tbps_cli.toypedes.captions import write_caption
+from tbps_cli.stages.generate.generate import generate
 from tbps_cli.toypedes.counterfactual import draw_counterfactual
 from tbps_cli.toypedes.dataset import read_truth
-from tbps_cli.toypedes.draw import draw_person, encode_jpeg
+from tbps_cli.toypedes.drawing.draw import draw_person, encode_jpeg
+from tbps_cli.toypedes.sentences.captions import write_caption
 from tbps_cli.toypedes.truth import ImageTruth
 from tbps_cli.toypedes.view import sample_view
 

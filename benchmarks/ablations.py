@@ -23,8 +23,8 @@ from ablation_pairs import make_pairs
 
 from tbps_cli.data.tables import read_table
 from tbps_cli.recipe import find_recipe, load_recipe
-from tbps_cli.stages.evaluate import evaluate_checkpoint
-from tbps_cli.stages.train import train
+from tbps_cli.stages.evaluate.evaluate import evaluate_checkpoint
+from tbps_cli.stages.train.train import train
 
 BASE = (
     "data.sampler=shuffle",

@@ -101,7 +101,7 @@ def embed_plainly(place: Path, workers: int) -> np.ndarray:
     import torch
     from torch.utils.data import DataLoader
 
-    from tbps_cli.stages.assemble import load_encoder
+    from tbps_cli.assembly.models import load_encoder
 
     encoder = load_encoder(place / "checkpoint", torch.device("cpu"), text=False)
     images: Any = PlainImages(sorted((place / "crops").glob("*.jpg")))
@@ -113,7 +113,7 @@ def embed_plainly(place: Path, workers: int) -> np.ndarray:
 def embed_with_tbps(place: Path, workers: int, *, compile: bool) -> np.ndarray:
     """Ours, whole: listing, hashes and the file included."""
     from tbps_cli.features import open_features
-    from tbps_cli.stages.embed_crops import embed_crops
+    from tbps_cli.stages.embed.bulk import embed_crops
 
     out = place / "g.h5"
     embed_crops(
@@ -164,9 +164,9 @@ def save_encoder(folder: Path) -> None:
     """A checkpoint of the toy recipe's pair, with random weights."""
     import torch
 
+    from tbps_cli.assembly.encoders import build_dual, build_tokenizer
     from tbps_cli.checkpoint import save_checkpoint
     from tbps_cli.recipe import dump_recipe, load_recipe, shipped_recipes
-    from tbps_cli.stages.encoders import build_dual, build_tokenizer
 
     recipe = load_recipe(shipped_recipes()["toy"])
     tokenizer = build_tokenizer(recipe, ["a woman in a red coat"])

@@ -20,12 +20,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from tbps_cli.assembly.encoders import build_dual, build_tokenizer
+from tbps_cli.assembly.models import load_encoder
 from tbps_cli.checkpoint import save_checkpoint
 from tbps_cli.features import FeatureWriter
 from tbps_cli.recipe import dump_recipe, find_recipe, load_recipe
-from tbps_cli.stages.assemble import load_encoder
-from tbps_cli.stages.embed import describe
-from tbps_cli.stages.encoders import build_dual, build_tokenizer
+from tbps_cli.stages.embed.split import describe
 
 ROWS_AT_ONCE = 10_000
 QUERY = "woman in red coat"

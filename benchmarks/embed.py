@@ -19,7 +19,7 @@ from PIL import Image
 from tbps_cli.data.transforms import ImageTransform
 from tbps_cli.encoders.clip import ClipImageEncoder
 from tbps_cli.encoders.dual import DualEncoder
-from tbps_cli.stages.embed import BATCH, embed_images
+from tbps_cli.stages.embed.split import BATCH, embed_images
 from tbps_cli.toypedes.dataset import SIZES, draw_dataset
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tbps_cli.retrieval.metrics import RetrievalReport, rank_queries
+from tbps_cli.retrieval.metrics.retrieval import RetrievalReport, rank_queries
 
 PRODUCT_ELEMENTS = 1 << 24  # of the buffer that the bare product fills
 CHECKED_QUERIES = 2048  # in float64: in float32 two that nearly tie may change places with the size of the blocks

@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tbps_cli.retrieval.faiss_index import HEADER_BYTES, FaissGallery, build_index, save_index
+from tbps_cli.retrieval.faiss.index import HEADER_BYTES, FaissGallery, build_index, save_index
+from tbps_cli.retrieval.faiss.parameters import KINDS, IndexOrigin, choose_parameters, measure_recall, tune_breadth
 from tbps_cli.retrieval.gallery import ExactGallery
-from tbps_cli.retrieval.index_choice import KINDS, IndexOrigin, choose_parameters, measure_recall, tune_breadth
 
 BLOCK_ROWS = 16384
 TUNING_QUERIES = 256

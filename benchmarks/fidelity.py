@@ -47,19 +47,19 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from tbps_cli.proximity.colours import Palette, delta_e, to_lab, to_rgb
-from tbps_cli.proximity.edits import edit_caption, find_garments
+from tbps_cli.assembly.editors import build_editor, build_judge, find_lexicon
+from tbps_cli.proximity.captions.edits import edit_caption, find_garments
 from tbps_cli.proximity.generator import EditedImage, PairGenerator, Refusal
+from tbps_cli.proximity.judge import Judge, Verdict
 from tbps_cli.proximity.lexicon import Lexicon, read_lexicon
-from tbps_cli.proximity.matching import encode_like, match_sharpness
-from tbps_cli.proximity.plan import PlannedEdit
-from tbps_cli.proximity.quality import Judge, Verdict
+from tbps_cli.proximity.pixels.colours import Palette, delta_e, to_lab, to_rgb
+from tbps_cli.proximity.pixels.matching import encode_like, match_sharpness
+from tbps_cli.proximity.plan.colours import PlannedEdit
 from tbps_cli.recipe import load_generation_recipe
-from tbps_cli.stages.editors import build_editor, build_judge, find_lexicon
 from tbps_cli.toypedes import palette
 from tbps_cli.toypedes.counterfactual import draw_counterfactual, find_attribute, mask_dyed, mask_garment
 from tbps_cli.toypedes.dataset import SIZES, draw_dataset, read_truth
-from tbps_cli.toypedes.draw import draw_person, encode_jpeg
+from tbps_cli.toypedes.drawing.draw import draw_person, encode_jpeg
 from tbps_cli.toypedes.truth import ImageTruth
 
 Floats = NDArray[np.float32]

@@ -23,13 +23,13 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
-from tbps_cli.data.batch import PairBatch
 from tbps_cli.encoders.bert import BertTextEncoder
 from tbps_cli.encoders.clip import ClipImageEncoder, ClipTextEncoder
 from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.encoders.vit import VitImageEncoder
 from tbps_cli.losses.contrastive import ContrastiveLoss
 from tbps_cli.runtime import autocast, find_device
+from tbps_cli.training.batches.batch import PairBatch
 from tbps_cli.training.objective import Objective
 from tbps_cli.training.optim import build_optimizer
 from tbps_cli.training.trainer import Trainer

@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import TinyRun, tiny_recipe
 
 from tbps_cli.errors import OutputError
 from tbps_cli.recipe import find_recipe, load_fit_recipe, load_generation_recipe
 from tbps_cli.runtime import hold_folder
-from tbps_cli.stages.fit import fit
-from tbps_cli.stages.generate import generate
-from tbps_cli.stages.train import train
+from tbps_cli.stages.fit.fit import fit
+from tbps_cli.stages.generate.generate import generate
+from tbps_cli.stages.train.train import train
+from tests.doubles.tiny import TinyRun, tiny_recipe
 
 HOLD = """
 import sys, time

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 import pytest
-from conftest import run_tbps
 
 from tbps_cli.cli.main import COMMANDS, tbps
+from tests.doubles.command import run_tbps
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

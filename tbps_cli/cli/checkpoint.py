@@ -31,7 +31,7 @@ def show_(path: Path, as_json: bool) -> None:
       tbps checkpoint show runs/toy
     """
     from tbps_cli.cli import show
-    from tbps_cli.stages.handover import show_checkpoint
+    from tbps_cli.stages.checkpoint.show_and_export import show_checkpoint
 
     facts = show_checkpoint(path)
     if as_json:
@@ -68,6 +68,6 @@ def export(path: Path, out: Path, onnx: bool) -> None:
       tbps embed --checkpoint toy-model --images crops/ --out g.h5
     """
     from tbps_cli.cli import show
-    from tbps_cli.stages.handover import export_checkpoint
+    from tbps_cli.stages.checkpoint.show_and_export import export_checkpoint
 
     click.echo(export_checkpoint(path, out, onnx=onnx, progress=show.RichProgress()))

@@ -35,7 +35,7 @@ def list_(root: Path | None, as_json: bool) -> None:
       tbps data list
     """
     from tbps_cli.cli import show, show_data
-    from tbps_cli.stages.datasets import list_datasets
+    from tbps_cli.stages.data.list import list_datasets
 
     found = list_datasets(root)
     if as_json:
@@ -69,7 +69,7 @@ def check(
       tbps data check rstp --root /data --json
     """
     from tbps_cli.cli import show, show_data
-    from tbps_cli.stages.check import check as run
+    from tbps_cli.stages.data.check import check as run
 
     report = run(
         name,
@@ -101,7 +101,7 @@ def show_(name: str, out: Path | None, people: int, seed: int, root: Path | None
       tbps data show toy --out toy.html
     """
     from tbps_cli.cli import show
-    from tbps_cli.stages.data_page import write_data_page
+    from tbps_cli.stages.data.page import write_data_page
 
     out = out or Path(f"{Path(name).stem}.html")
     click.echo(
@@ -145,7 +145,7 @@ def leaks(
       tbps data leaks mine.csv:train mine.csv:test
     """
     from tbps_cli.cli import show, show_data
-    from tbps_cli.stages.leaks import find_leaks
+    from tbps_cli.stages.data.leaks import find_leaks
 
     report = find_leaks(
         first,
@@ -178,7 +178,7 @@ def convert(name: str, out: Path, root: Path | None, overwrite: bool, as_json: b
       tbps data convert mine.csv --out mine.jsonl
     """
     from tbps_cli.cli import show
-    from tbps_cli.stages.convert import convert as run
+    from tbps_cli.stages.data.convert import convert as run
 
     progress = show.RichProgress()
     result = run(name, out, root=root, overwrite=overwrite, progress=progress)
@@ -204,6 +204,6 @@ def toy(size: str, root: Path | None) -> None:
       tbps data toy --size toy-small
     """
     from tbps_cli.cli import show
-    from tbps_cli.stages.datasets import draw
+    from tbps_cli.stages.data.list import draw
 
     click.echo(draw(size, root, show.RichProgress()))

@@ -74,7 +74,7 @@ def command(
     progress = show.RichProgress()
     common: dict[str, Any] = {"device": device, "workers": workers, "overwrite": overwrite, "progress": progress}
     if dataset is not None:
-        from tbps_cli.stages.embed import embed_dataset
+        from tbps_cli.stages.embed.split import embed_dataset
 
         split_result = embed_dataset(checkpoint, dataset, split or "test", out, root=root, **common)  # type: ignore[arg-type]
         if as_json:
@@ -83,7 +83,7 @@ def command(
             progress.note(f"{split_result.images:,} images and {split_result.captions:,} captions embedded")
             click.echo(split_result.out)
         return
-    from tbps_cli.stages.embed_crops import embed_crops
+    from tbps_cli.stages.embed.bulk import embed_crops
 
     stdin = sys.stdin.buffer if "-" in images else None
     result = embed_crops(checkpoint, images, out, root=of_images.pop("image_root"), stdin=stdin, **of_images, **common)

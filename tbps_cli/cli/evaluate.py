@@ -63,9 +63,9 @@ def command(
     if features is None and not (checkpoint and dataset):
         raise click.UsageError("give either FEATURES, or --checkpoint and --dataset.")
     from tbps_cli.cli import show
-    from tbps_cli.stages.evaluate import evaluate_checkpoint, evaluate_features
-    from tbps_cli.stages.evaluation_report import report_evaluations
-    from tbps_cli.stages.show import check_outputs
+    from tbps_cli.stages.evaluate.evaluate import evaluate_checkpoint, evaluate_features
+    from tbps_cli.stages.evaluate.report import report_evaluations
+    from tbps_cli.stages.search.pictures import check_outputs
 
     check_outputs(per_query, html, overwrite=overwrite)
     progress = show.RichProgress()

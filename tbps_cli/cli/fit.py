@@ -47,7 +47,7 @@ def command(
     run = out or Path("runs") / resolved.name
 
     from tbps_cli.cli import show
-    from tbps_cli.stages.fit import fit
+    from tbps_cli.stages.fit.fit import fit
 
     progress = show.RichProgress()
     try:

@@ -51,7 +51,7 @@ def show_(gallery: Path, as_json: bool) -> None:
       tbps gallery show g.h5
     """
     from tbps_cli.cli import show, show_gallery
-    from tbps_cli.stages.gallery_health import show_gallery as run
+    from tbps_cli.stages.gallery.health import show_gallery as run
 
     facts = run(gallery)
     if as_json:
@@ -74,7 +74,7 @@ def verify(context: click.Context, gallery: Path, skip_images: bool, as_json: bo
       tbps gallery verify g.h5 --json | jq -r '.missing_names[]' > gone.txt
     """
     from tbps_cli.cli import show, show_gallery
-    from tbps_cli.stages.gallery_health import verify_gallery
+    from tbps_cli.stages.gallery.health import verify_gallery
 
     health = verify_gallery(gallery, look_for_images=not skip_images, progress=show.RichProgress())
     if as_json:
@@ -99,7 +99,7 @@ def merge(galleries: tuple[Path, ...], out: Path, overwrite: bool, as_json: bool
       tbps gallery merge monday.h5 tuesday.h5 --out week.h5
     """
     from tbps_cli.cli import show
-    from tbps_cli.stages.gallery import merge_galleries
+    from tbps_cli.stages.gallery.rewrite import merge_galleries
 
     progress = show.RichProgress()
     result = merge_galleries(galleries, out, overwrite=overwrite, progress=progress)
@@ -125,7 +125,7 @@ def split(gallery: Path, by: str | None, parts: int | None, out: Path, as_json: 
       tbps gallery split g.h5 --parts 4 --out parts/
     """
     from tbps_cli.cli import show
-    from tbps_cli.stages.gallery import split_by, split_equally
+    from tbps_cli.stages.gallery.rewrite import split_by, split_equally
 
     progress = show.RichProgress()
     if by is not None and parts is None:
@@ -167,7 +167,7 @@ def drop(gallery: str, names: tuple[str, ...], listed: Path | None, where: tuple
       tbps gallery drop http://localhost:19530/people --from gone.txt
     """
     from tbps_cli.cli import show, show_gallery
-    from tbps_cli.stages.gallery import drop as run
+    from tbps_cli.stages.gallery.rewrite import drop as run
 
     progress = show.RichProgress()
     result = run(gallery, names=names, listed=listed, where=where, progress=progress)
@@ -194,7 +194,7 @@ def export(gallery: Path, to: Path, captions: bool, overwrite: bool, as_json: bo
       tbps gallery export g.h5 --to g.npz
     """
     from tbps_cli.cli import show
-    from tbps_cli.stages.export import export_gallery
+    from tbps_cli.stages.gallery.export import export_gallery
 
     progress = show.RichProgress()
     result = export_gallery(gallery, to, captions=captions, overwrite=overwrite, progress=progress)

@@ -11,7 +11,7 @@ import click
 from tbps_cli.cli import options
 
 if TYPE_CHECKING:
-    from tbps_cli.stages.index import IndexResult
+    from tbps_cli.stages.gallery.index import IndexResult
 
 KINDS = ("hnsw", "sq8", "ivf-sq8", "ivf-pq")
 UNITS = {"": 0, "k": 1, "M": 2, "G": 3, "T": 4}
@@ -78,7 +78,7 @@ def command(
       tbps gallery index g.h5 --queries descriptions.txt --overwrite
     """
     from tbps_cli.cli import show
-    from tbps_cli.stages.index import index_gallery
+    from tbps_cli.stages.gallery.index import index_gallery
 
     result = index_gallery(
         gallery,

@@ -36,7 +36,7 @@ def command(gallery: Path, to: str, index: str | None, timeout: int, as_json: bo
       tbps search "woman in red coat" --gallery people.db
     """
     from tbps_cli.cli import show
-    from tbps_cli.stages.push import push_gallery
+    from tbps_cli.stages.gallery.push import push_gallery
 
     progress = show.RichProgress()
     result = push_gallery(gallery, to, index=index, timeout=timeout, progress=progress)  # type: ignore[arg-type]

@@ -64,7 +64,7 @@ def command(
     resolved = load_generation_recipe(find_recipe(recipe), overrides)
 
     from tbps_cli.cli import show
-    from tbps_cli.stages.generate import generate, plan_dataset
+    from tbps_cli.stages.generate.generate import generate, plan_dataset
 
     progress = show.RichProgress()
     if plan is not None:

@@ -71,11 +71,11 @@ def command(
     if queries is not None and sheet is not None:
         raise click.UsageError("--sheet shows one query; --html shows them all.")
     from tbps_cli.cli import show
-    from tbps_cli.stages.queries import Query, read_queries
-    from tbps_cli.stages.search import search_many
+    from tbps_cli.stages.search.queries import Query, read_queries
+    from tbps_cli.stages.search.search import search_many
 
     if sheet or html:
-        from tbps_cli.stages.show import check_outputs, show_hits
+        from tbps_cli.stages.search.pictures import check_outputs, show_hits
 
         check_outputs(sheet, html, overwrite=overwrite)
     progress = show.RichProgress()

@@ -17,10 +17,10 @@ from tbps_cli.cli.printable import printable
 from tbps_cli.runtime import Advance
 
 if TYPE_CHECKING:
-    from tbps_cli.stages.evaluate import Evaluation
-    from tbps_cli.stages.generate import GenerateResult, PlanResult
-    from tbps_cli.stages.rehearse import Rehearsal
-    from tbps_cli.stages.search import Hit
+    from tbps_cli.stages.evaluate.evaluate import Evaluation
+    from tbps_cli.stages.generate.generate import GenerateResult, PlanResult
+    from tbps_cli.stages.search.search import Hit
+    from tbps_cli.stages.train.dry_run import Rehearsal
 
 
 class RichProgress:

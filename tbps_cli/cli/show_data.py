@@ -11,9 +11,9 @@ from tbps_cli.cli.printable import printable
 from tbps_cli.cli.show import print_table
 
 if TYPE_CHECKING:
-    from tbps_cli.stages.check import CheckReport
-    from tbps_cli.stages.datasets import KnownDataset
-    from tbps_cli.stages.leaks import LeaksReport
+    from tbps_cli.stages.data.check import CheckReport
+    from tbps_cli.stages.data.leaks import LeaksReport
+    from tbps_cli.stages.data.list import KnownDataset
 
 SHOWN_LEAKS = 20
 

@@ -10,8 +10,8 @@ from tbps_cli.cli.printable import printable
 from tbps_cli.cli.show import RichProgress, percent, print_table
 
 if TYPE_CHECKING:
-    from tbps_cli.stages.gallery import DropResult
-    from tbps_cli.stages.gallery_health import GalleryFacts, GalleryHealth
+    from tbps_cli.stages.gallery.health import GalleryFacts, GalleryHealth
+    from tbps_cli.stages.gallery.rewrite import DropResult
 
 SHOWN = 20
 WIDTH = 40  # characters of a value

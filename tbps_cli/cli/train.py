@@ -54,7 +54,7 @@ def command(
 
     progress = show.RichProgress()
     if dry_run:
-        from tbps_cli.stages.rehearse import rehearse
+        from tbps_cli.stages.train.dry_run import rehearse
 
         rehearsal = rehearse(resolved, root=root, device=device, progress=progress)
         if as_json:
@@ -62,7 +62,7 @@ def command(
         else:
             show.print_rehearsal(rehearsal)
         return
-    from tbps_cli.stages.train import train
+    from tbps_cli.stages.train.train import train
 
     try:
         result = train(resolved, run, root=root, device=device, resume=resume, overwrite=overwrite, progress=progress)

@@ -12,7 +12,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from tbps_cli.data.crop_decoding import FORMATS, LARGEST_IMAGE, to_rgb
+from tbps_cli.data.crops.decoding import FORMATS, LARGEST_IMAGE, to_rgb
 from tbps_cli.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".gif")

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tbps_cli.proximity.plan import PlannedEdit
+from tbps_cli.proximity.plan.colours import PlannedEdit
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from tbps_cli.proximity.colours import Palette, delta_e, to_lab, to_rgb
-from tbps_cli.proximity.garment_mask import HIGHEST, SMALLEST, WORKING_HEIGHT, Garment, GarmentFinder
 from tbps_cli.proximity.generator import EditedImage, Refusal
-from tbps_cli.proximity.plan import PlannedEdit
-from tbps_cli.proximity.rims import NEIGHBOURHOOD, SURE, spread, unmix
+from tbps_cli.proximity.pixels.colours import Palette, delta_e, to_lab, to_rgb
+from tbps_cli.proximity.pixels.garment_mask import HIGHEST, SMALLEST, WORKING_HEIGHT, Garment, GarmentFinder
+from tbps_cli.proximity.pixels.rims import NEIGHBOURHOOD, SURE, spread, unmix
+from tbps_cli.proximity.plan.colours import PlannedEdit
 
 Floats = NDArray[np.float32]
 

@@ -10,23 +10,24 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tbps_cli.assembly.datasets import open_dataset
+from tbps_cli.assembly.models import load_encoder
 from tbps_cli.features import open_features
 from tbps_cli.recipe import Recipe
 from tbps_cli.report.chart import CurvePoint, ShownMetric
-from tbps_cli.report.page import ShownSearch, write_demo_page
+from tbps_cli.report.search_page import ShownSearch, write_demo_page
 from tbps_cli.report.writing import refuse_to_replace, write_whole
 from tbps_cli.retrieval.gallery import ExactGallery
 from tbps_cli.runtime import SILENCE, Progress, find_device
-from tbps_cli.stages.assemble import load_encoder, open_dataset
-from tbps_cli.stages.embed import embed_dataset
-from tbps_cli.stages.evaluate import Evaluation, evaluate_features
-from tbps_cli.stages.oracle import FIRST_HITS, ShortQueryReport, score_short_queries
-from tbps_cli.stages.search import Hit, search_many
-from tbps_cli.stages.show import as_shown
-from tbps_cli.stages.train import TrainResult, train
-from tbps_cli.toypedes.captions import ToyCaption
+from tbps_cli.stages.embed.split import embed_dataset
+from tbps_cli.stages.evaluate.evaluate import Evaluation, evaluate_features
+from tbps_cli.stages.evaluate.oracle import FIRST_HITS, ShortQueryReport, score_short_queries
+from tbps_cli.stages.search.pictures import as_shown
+from tbps_cli.stages.search.search import Hit, search_many
+from tbps_cli.stages.train.train import TrainResult, train
 from tbps_cli.toypedes.dataset import read_truth
-from tbps_cli.toypedes.queries import share_satisfied
+from tbps_cli.toypedes.sentences.captions import ToyCaption
+from tbps_cli.toypedes.sentences.queries import share_satisfied
 from tbps_cli.toypedes.truth import ImageTruth
 from tbps_cli.training.run import Run
 

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tbps_cli.toypedes import palette, phrases
-from tbps_cli.toypedes.captions import ToyCaption
-from tbps_cli.toypedes.draw import Drawing, draw_person
-from tbps_cli.toypedes.grammar import with_article
-from tbps_cli.toypedes.ink import BAG, HAT, LOWER, SHOES, UPPER
+from tbps_cli.toypedes import palette
+from tbps_cli.toypedes.drawing.draw import Drawing, draw_person
+from tbps_cli.toypedes.drawing.ink import BAG, HAT, LOWER, SHOES, UPPER
 from tbps_cli.toypedes.person import Person
+from tbps_cli.toypedes.sentences import phrases
+from tbps_cli.toypedes.sentences.captions import ToyCaption
+from tbps_cli.toypedes.sentences.grammar import with_article
 from tbps_cli.toypedes.truth import ImageTruth
 
 Mask = NDArray[np.bool_]

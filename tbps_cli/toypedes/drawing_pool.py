@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 
 from tbps_cli.errors import OutputError
-from tbps_cli.toypedes.draw import draw_person, encode_jpeg
+from tbps_cli.toypedes.drawing.draw import draw_person, encode_jpeg
 from tbps_cli.toypedes.truth import ImageTruth
 from tbps_cli.workers import start_worker
 

@@ -16,9 +16,9 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from tbps_cli.toypedes.captions import ANY, ToyCaption, facing_of
 from tbps_cli.toypedes.person import ATTRIBUTES, Person
-from tbps_cli.toypedes.queries import share_satisfied
+from tbps_cli.toypedes.sentences.captions import ANY, ToyCaption, facing_of
+from tbps_cli.toypedes.sentences.queries import share_satisfied
 from tbps_cli.toypedes.ties import expected_average_precision, expected_hit
 from tbps_cli.toypedes.truth import ImageTruth
 from tbps_cli.toypedes.view import is_visible

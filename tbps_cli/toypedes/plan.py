@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
-from tbps_cli.toypedes.captions import write_caption
 from tbps_cli.toypedes.person import sample_person
+from tbps_cli.toypedes.sentences.captions import write_caption
 from tbps_cli.toypedes.truth import ImageTruth
 from tbps_cli.toypedes.view import sample_view
 

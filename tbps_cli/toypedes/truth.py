@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tbps_cli.errors import DataError
-from tbps_cli.toypedes.captions import ToyCaption
 from tbps_cli.toypedes.person import ATTRIBUTES, Person
+from tbps_cli.toypedes.sentences.captions import ToyCaption
 from tbps_cli.toypedes.view import FACINGS, View
 
 Value = TypeVar("Value", Person, View)

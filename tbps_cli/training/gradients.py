@@ -24,9 +24,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tbps_cli.data.batch import PairBatch
-from tbps_cli.data.sampler import derive_seed
-from tbps_cli.training.distributed import ALONE, Processes
+from tbps_cli.processes import ALONE, Processes
+from tbps_cli.training.batches.batch import PairBatch
+from tbps_cli.training.batches.sampler import derive_seed
 from tbps_cli.training.embedder import PairEmbedder
 from tbps_cli.training.objective import Objective
 

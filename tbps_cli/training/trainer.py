@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from tbps_cli.data.batch import PairBatch
-from tbps_cli.data.sampler import derive_seed
 from tbps_cli.errors import TrainingError
-from tbps_cli.training.distributed import ALONE, Processes
+from tbps_cli.processes import ALONE, Processes
+from tbps_cli.training.batches.batch import PairBatch
+from tbps_cli.training.batches.sampler import derive_seed
 from tbps_cli.training.embedder import Mixup, PairEmbedder
 from tbps_cli.training.gradients import WholeBatchGradient
 from tbps_cli.training.objective import Objective

@@ -9,10 +9,11 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from conftest import TinyRun, fail_tbps, run_tbps
 
+from tbps_cli.assembly.models import load_encoder
 from tbps_cli.checkpoint import open_checkpoint
-from tbps_cli.stages.assemble import load_encoder
+from tests.doubles.command import fail_tbps, run_tbps
+from tests.doubles.tiny import TinyRun
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,7 @@ def test_a_place_that_cannot_be_written_is_said(tiny: TinyRun, tmp_path: Path) -
 
 
 def test_the_card_does_not_say_where_its_author_kept_things() -> None:
-    from tbps_cli.stages.handover import _without_places
+    from tbps_cli.stages.checkpoint.show_and_export import _without_places
 
     text = "data:\n  dataset: /home/anna/secret/mine.jsonl\ntext_encoder:\n  vocabulary: google-bert/bert\n"
     assert _without_places(text) == text.replace("/home/anna/secret/", "")

@@ -7,11 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import TinyRun, fail_tbps, run_tbps
-from copies import write_copy
 from PIL import Image
 
-from tbps_cli.data import published
+from tbps_cli.data.checks import published
+from tests.doubles.command import fail_tbps, run_tbps
+from tests.doubles.copies import write_copy
+from tests.doubles.tiny import TinyRun
 
 
 @pytest.fixture

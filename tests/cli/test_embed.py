@@ -12,12 +12,14 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from conftest import TinyRun, fail_tbps, run_tbps
 
+from tbps_cli.assembly.datasets import open_dataset
+from tbps_cli.assembly.models import load_encoder
 from tbps_cli.features import open_features
 from tbps_cli.runtime import SILENCE
-from tbps_cli.stages.assemble import load_encoder, open_dataset
-from tbps_cli.stages.evaluate import embed_split
+from tbps_cli.stages.evaluate.evaluate import embed_split
+from tests.doubles.command import fail_tbps, run_tbps
+from tests.doubles.tiny import TinyRun
 
 
 def test_a_folder_becomes_a_gallery_of_names_below_it(crops: Path, tiny: TinyRun, tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import TinyRun, fail_tbps, run_tbps
 from PIL import Image
 
 from tbps_cli.features import FeatureWriter, open_features
+from tests.doubles.command import fail_tbps, run_tbps
+from tests.doubles.tiny import TinyRun
 
 
 def evaluate(*arguments: object) -> list[dict[str, Any]]:

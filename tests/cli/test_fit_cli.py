@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import fail_tbps, run_tbps
 
-from tbps_cli.stages import fit as stage
+from tbps_cli.stages.fit.fit import fit as stage
+from tests.doubles.command import fail_tbps, run_tbps
 
 TINY = (
     "dataset=toy-tiny", "save_every=1", "autoencoder.steps=1", "autoencoder.batch_size=2", "denoiser.steps=1",
@@ -19,7 +19,7 @@ SET = [word for override in TINY for word in ("--set", override)]
 
 @pytest.fixture(autouse=True)
 def tiny_pipelines(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tiny_pipelines import build_tiny_pipeline
+    from tests.doubles.tiny_pipelines import build_tiny_pipeline
 
     monkeypatch.setattr(stage, "build_small_pipeline", lambda captions, seed: build_tiny_pipeline(seed=seed))
 

@@ -12,14 +12,14 @@ import click
 import h5py
 import numpy as np
 import pytest
-from conftest import fail_tbps, run_tbps
 
 from tbps_cli.checkpoint import save_checkpoint
 from tbps_cli.cli.main import tbps
 from tbps_cli.features import FeatureInfo, FeatureWriter, open_features
-from tbps_cli.stages import gallery as stage
-from tbps_cli.stages.embed_parts import PartFolder
-from tbps_cli.stages.index import index_gallery, index_path
+from tbps_cli.stages.embed.parts import PartFolder
+from tbps_cli.stages.gallery import rewrite as stage
+from tbps_cli.stages.gallery.index import index_gallery, index_path
+from tests.doubles.command import fail_tbps, run_tbps
 
 NASTY = ["a\nb.jpg", "\"<b>&amp;'.jpg", "über/人.jpg", "\x1b[31m.jpg", "[bold]x.jpg"]
 CAMERAS = [1.0, 2.0, np.nan, 2.0, 1.0]

@@ -14,20 +14,21 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from conftest import TinyRun, fail_tbps, run_tbps
 
 from tbps_cli.cli import gallery_index
 from tbps_cli.errors import FeatureError, FeatureMismatchError, QueryError
 from tbps_cli.features import FeatureInfo, FeatureWriter, open_features
-from tbps_cli.retrieval.faiss_index import FaissGallery, read_header
+from tbps_cli.retrieval.faiss.index import FaissGallery, read_header
+from tbps_cli.retrieval.faiss.parameters import KINDS, RECALL_POOR, MeasuredRecall
 from tbps_cli.retrieval.gallery import ExactGallery
-from tbps_cli.retrieval.index_choice import KINDS, RECALL_POOR, MeasuredRecall
 from tbps_cli.retrieval.mapped import MappedGallery
-from tbps_cli.stages import index_queries
-from tbps_cli.stages.asker import load_asker
-from tbps_cli.stages.index import explain_poor, index_path, open_index_of
-from tbps_cli.stages.index_queries import describe_people
-from tbps_cli.stages.queries import read_lines
+from tbps_cli.stages.gallery import index_queries
+from tbps_cli.stages.gallery.index import explain_poor, index_path, open_index_of
+from tbps_cli.stages.gallery.index_queries import describe_people
+from tbps_cli.stages.search.queries import read_lines
+from tbps_cli.stages.search.query_encoder import load_asker
+from tests.doubles.command import fail_tbps, run_tbps
+from tests.doubles.tiny import TinyRun
 
 pytest.importorskip("faiss")
 
@@ -245,7 +246,7 @@ def test_an_index_is_replaced_only_when_that_was_said(tmp_path: Path, monkeypatc
     index_json(gallery, "--kind", "sq8")
     content = index_path(gallery).read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr("tbps_cli.stages.index.build_index", lambda *_: pytest.fail("it was built in vain"))
+        patch.setattr("tbps_cli.stages.gallery.index.build_index", lambda *_: pytest.fail("it was built in vain"))
         assert "--overwrite" in fail_tbps("gallery", "index", gallery, "--kind", "hnsw")
     assert index_path(gallery).read_bytes() == content
     index_json(gallery, "--kind", "hnsw", "--overwrite")
@@ -257,7 +258,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_built(
     hindrance: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gallery = draw_gallery(tmp_path / "g.h5", 300, captions=5)
-    monkeypatch.setattr("tbps_cli.stages.index.build_index", lambda *_: pytest.fail("it was built in vain"))
+    monkeypatch.setattr("tbps_cli.stages.gallery.index.build_index", lambda *_: pytest.fail("it was built in vain"))
     if hindrance == "folder":
         index_path(gallery).mkdir()
     else:

@@ -13,12 +13,12 @@ import pytest
 
 pytest.importorskip("pymilvus")
 
-from conftest import TinyRun, fail_tbps, run_tbps
-from fake_milvus import FakeMilvus, serving
-
 from tbps_cli.features import FeatureInfo, FeatureWriter
 from tbps_cli.runtime import Advance
-from tbps_cli.stages.push import PushResult, drop_pushed, push_gallery
+from tbps_cli.stages.gallery.push import PushResult, drop_pushed, push_gallery
+from tests.doubles.command import fail_tbps, run_tbps
+from tests.doubles.fake_milvus import FakeMilvus, serving
+from tests.doubles.tiny import TinyRun
 
 QUERY = "woman in red coat"
 OURS = {

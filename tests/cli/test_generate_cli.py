@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TinyRun, fail_tbps, run_tbps
-from painted_people import Painter, write_people
 
-from tbps_cli.stages import generate as stage
+from tbps_cli.stages.generate.generate import generate as stage
+from tests.doubles.command import fail_tbps, run_tbps
+from tests.doubles.painted_people import Painter, write_people
+from tests.doubles.tiny import TinyRun
 
 
 @pytest.fixture

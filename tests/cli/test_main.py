@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 import pytest
-from conftest import fail_tbps, run_tbps
 
 from tbps_cli import __version__
 from tbps_cli.cli.main import COMMANDS, tbps
+from tests.doubles.command import fail_tbps, run_tbps
 
 HEAVY = ("torch", "h5py", "rich", "pydantic", "yaml", "PIL", "numpy", "diffusers", "open_clip")
 

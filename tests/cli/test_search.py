@@ -13,13 +13,14 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from conftest import TinyRun, fail_tbps, run_tbps, tiny_recipe
 from PIL import Image
 
+from tbps_cli.assembly.models import load_encoder
 from tbps_cli.features import FeatureWriter, open_features
-from tbps_cli.stages.assemble import load_encoder
-from tbps_cli.stages.embed import embed_captions
-from tbps_cli.stages.train import train
+from tbps_cli.stages.embed.split import embed_captions
+from tbps_cli.stages.train.train import train
+from tests.doubles.command import fail_tbps, run_tbps
+from tests.doubles.tiny import TinyRun, tiny_recipe
 
 QUERY = "woman in red coat"
 

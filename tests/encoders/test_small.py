@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tbps_cli.assembly.encoders import build_dual
 from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.encoders.small import SmallImageEncoder, SmallTextEncoder
 from tbps_cli.encoders.tokenizer import WordTokenizer
 from tbps_cli.recipe import load_recipe, shipped_recipes
-from tbps_cli.stages.encoders import build_dual
 
 
 @pytest.fixture

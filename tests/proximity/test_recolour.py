@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from tbps_cli.proximity.colours import Palette, delta_e, to_lab
 from tbps_cli.proximity.generator import EditedImage, Refusal
 from tbps_cli.proximity.lexicon import read_lexicon
-from tbps_cli.proximity.plan import PlannedEdit
+from tbps_cli.proximity.pixels.colours import Palette, delta_e, to_lab
+from tbps_cli.proximity.plan.colours import PlannedEdit
 from tbps_cli.proximity.recolour import Recolour
 from tbps_cli.toypedes.counterfactual import draw_counterfactual, find_attribute, mask_dyed
-from tbps_cli.toypedes.draw import draw_person
+from tbps_cli.toypedes.drawing.draw import draw_person
 from tbps_cli.toypedes.palette import COLOURS
 from tbps_cli.toypedes.plan import ToySize, plan_dataset
 

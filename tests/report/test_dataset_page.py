@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from page_reader import EVIL, Reader, read
 from PIL import Image
 
 from tbps_cli.errors import OutputError
@@ -20,6 +19,7 @@ from tbps_cli.report.dataset_page import (
 )
 from tbps_cli.report.histogram import ShownHistogram
 from tbps_cli.report.html import MOST_PICTURES, ShownImage
+from tests.doubles.page_reader import EVIL, Reader, read
 
 EMPTY = ShownDataset("ToyPEDES", "", (), None, None, ())
 

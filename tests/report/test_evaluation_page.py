@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from page_reader import EVIL, Reader, read
 from PIL import Image
 
 from tbps_cli.errors import OutputError
@@ -21,6 +20,7 @@ from tbps_cli.report.evaluation_page import (
 )
 from tbps_cli.report.html import MOST_PICTURES
 from tbps_cli.report.sheet import ShownHit
+from tests.doubles.page_reader import EVIL, Reader, read
 
 EMPTY = ShownEvaluation("toy test", (), (), (), None, ())
 

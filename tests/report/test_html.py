@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from page_reader import EVIL, Reader, read
 from PIL import Image
 
 from tbps_cli.report import html
 from tbps_cli.report.html import ShownImage, count_within, hit_figure, image_figure, picture, table
-from tbps_cli.report.page import ShownSearch, write_search_page
+from tbps_cli.report.search_page import ShownSearch, write_search_page
 from tbps_cli.report.sheet import ShownHit
+from tests.doubles.page_reader import EVIL, Reader, read
 
 
 def read_part(part: str) -> Reader:

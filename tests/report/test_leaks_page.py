@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from page_reader import EVIL, Reader, read
 from PIL import Image
 
 from tbps_cli.errors import OutputError
 from tbps_cli.report.html import MOST_PICTURES, ShownImage
 from tbps_cli.report.leaks_page import ShownPair, write_leaks_page
+from tests.doubles.page_reader import EVIL, Reader, read
 
 
 def pair(bits: int, image: Path | None = None, evil: str = "") -> ShownPair:

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from page_reader import EVIL, Reader, read
 from PIL import Image
 
 from tbps_cli.errors import OutputError
@@ -26,6 +25,7 @@ from tbps_cli.report.pairs_page import (
     ShownPair,
     write_pairs_page,
 )
+from tests.doubles.page_reader import EVIL, Reader, read
 
 EMPTY = PairsSummary("ToyPEDES", (), 0, 0, 0, (), {}, {}, {}, (), (), ())
 CAPTION = ShownCaption("A man in a red coat, walking.", "A man in an orange coat, walking.")

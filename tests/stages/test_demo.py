@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import TinyRun, run_tbps, tiny_recipe
 
 from tbps_cli.checkpoint import open_checkpoint
 from tbps_cli.errors import OutputError
@@ -15,6 +14,8 @@ from tbps_cli.runtime import Silence
 from tbps_cli.stages import demo as stage
 from tbps_cli.stages.demo import QUERIES, demo
 from tbps_cli.toypedes.person import ATTRIBUTES
+from tests.doubles.command import run_tbps
+from tests.doubles.tiny import TinyRun, tiny_recipe
 
 
 class Notes(Silence):

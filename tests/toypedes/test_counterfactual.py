@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tbps_cli.toypedes.captions import ToyCaption
 from tbps_cli.toypedes.counterfactual import (
     KINDS,
     change_caption,
@@ -17,9 +16,10 @@ from tbps_cli.toypedes.counterfactual import (
     mask_dyed,
     mask_garment,
 )
-from tbps_cli.toypedes.draw import draw_person
+from tbps_cli.toypedes.drawing.draw import draw_person
 from tbps_cli.toypedes.palette import COLOURS
 from tbps_cli.toypedes.plan import ToySize, plan_dataset
+from tbps_cli.toypedes.sentences.captions import ToyCaption
 from tbps_cli.toypedes.truth import ImageTruth
 
 TRUTHS = list(plan_dataset(ToySize(150, 0, 0, 2), 3))

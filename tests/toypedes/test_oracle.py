@@ -9,10 +9,10 @@ from random import Random
 import numpy as np
 import pytest
 
-from tbps_cli.toypedes.captions import ToyCaption
 from tbps_cli.toypedes.oracle import score_oracle, score_query_oracle
 from tbps_cli.toypedes.plan import ToySize, plan_dataset
-from tbps_cli.toypedes.queries import sample_queries, satisfies, share_satisfied
+from tbps_cli.toypedes.sentences.captions import ToyCaption
+from tbps_cli.toypedes.sentences.queries import sample_queries, satisfies, share_satisfied
 from tbps_cli.toypedes.truth import ImageTruth
 from tbps_cli.toypedes.view import is_visible
 

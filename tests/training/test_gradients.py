@@ -7,7 +7,19 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_dual import (
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from tbps_cli.losses.contrastive import ContrastiveLoss
+from tbps_cli.losses.words import WordLoss
+from tbps_cli.processes import ALONE, Processes
+from tbps_cli.proximity.augment.mixup import FeatureMixup
+from tbps_cli.training.batches.batch import PairBatch
+from tbps_cli.training.batches.sampler import derive_seed
+from tbps_cli.training.embedder import PairEmbedder
+from tbps_cli.training.gradients import WholeBatchGradient
+from tbps_cli.training.objective import Objective
+from tests.doubles.tiny_dual import (
     FULL_PRECISION,
     TinyDual,
     any_precision_objective,
@@ -16,19 +28,7 @@ from tiny_dual import (
     gradients_of,
     make_batch,
 )
-from torch import Tensor, nn
-from torch.nn.functional import normalize
-from two_processes import run_together, seen_by
-
-from tbps_cli.data.batch import PairBatch
-from tbps_cli.data.sampler import derive_seed
-from tbps_cli.losses.contrastive import ContrastiveLoss
-from tbps_cli.losses.words import WordLoss
-from tbps_cli.proximity.mixup import FeatureMixup
-from tbps_cli.training.distributed import ALONE, Processes
-from tbps_cli.training.embedder import PairEmbedder
-from tbps_cli.training.gradients import WholeBatchGradient
-from tbps_cli.training.objective import Objective
+from tests.doubles.two_processes import run_together, seen_by
 
 SIZE, SEED = 8, 5
 SAME_PERSON = ["negative", "masked", "positive"]

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_dual import FULL_PRECISION, TinyDual, any_precision_objective, cut, make_batch
 from torch import Tensor, nn
-from two_processes import run_together, seen_by
 
-from tbps_cli.data.batch import PairBatch
 from tbps_cli.errors import DataError, TrainingError
-from tbps_cli.proximity.mixup import FeatureMixup
-from tbps_cli.training.distributed import ALONE, Processes
+from tbps_cli.processes import ALONE, Processes
+from tbps_cli.proximity.augment.mixup import FeatureMixup
+from tbps_cli.training.batches.batch import PairBatch
 from tbps_cli.training.trainer import Trainer
+from tests.doubles.tiny_dual import FULL_PRECISION, TinyDual, any_precision_objective, cut, make_batch
+from tests.doubles.two_processes import run_together, seen_by
 
 BATCHES = [make_batch(8, people=6, dtype=torch.float32, seed=seed) for seed in range(6)]
 CPU = torch.device("cpu")

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from tbps_cli.proximity.colours import Palette
 from tbps_cli.proximity.generator import EditedImage
-from tbps_cli.proximity.matching import find_inside
-from tbps_cli.proximity.plan import PlannedEdit
-from tbps_cli.proximity.scores import find_exposures, measure_colour, measure_oddity
+from tbps_cli.proximity.pixels.colours import Palette
+from tbps_cli.proximity.pixels.matching import find_inside
+from tbps_cli.proximity.pixels.scores import find_exposures, measure_colour, measure_oddity
+from tbps_cli.proximity.plan.colours import PlannedEdit
 
 ENOUGH = 0.5  # share of a garment from which on it has a colour
 

@@ -28,7 +28,6 @@ from PIL import Image
 from torch import Tensor
 
 from tbps_cli.errors import RecipeError
-from tbps_cli.proximity.colours import Palette
 from tbps_cli.proximity.diffusion.attention import AttentionControl, AttentionMaps, attending
 from tbps_cli.proximity.diffusion.canvas import Canvas
 from tbps_cli.proximity.diffusion.choice import choose_nearest
@@ -47,10 +46,11 @@ from tbps_cli.proximity.diffusion.mask import Blend, DifferenceMap, edit_mask, r
 from tbps_cli.proximity.diffusion.outline import TracedMap, trace_garment
 from tbps_cli.proximity.diffusion.pipeline import Pipeline, Prompts
 from tbps_cli.proximity.diffusion.prompts import Wording, WordRows, align_words, write_prompts
-from tbps_cli.proximity.garment_mask import GarmentFinder
 from tbps_cli.proximity.generator import EditedImage, Refusal
 from tbps_cli.proximity.lexicon import Lexicon
-from tbps_cli.proximity.plan import PlannedEdit
+from tbps_cli.proximity.pixels.colours import Palette
+from tbps_cli.proximity.pixels.garment_mask import GarmentFinder
+from tbps_cli.proximity.plan.colours import PlannedEdit
 
 MAP_CELLS = 256  # of layers whose attention tells where a phrase is: 16 x 16, or a quarter of the latents' sides
 SELF_CELLS = 1024  # of layers whose self-attention is kept: 32 x 32

@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tbps_cli.proximity.colours import Palette, to_lab
-from tbps_cli.proximity.matching import find_inside
-from tbps_cli.proximity.plan import PlannedEdit
-from tbps_cli.proximity.scores import find_exposures
+from tbps_cli.proximity.pixels.colours import Palette, to_lab
+from tbps_cli.proximity.pixels.matching import find_inside
+from tbps_cli.proximity.pixels.scores import find_exposures
+from tbps_cli.proximity.plan.colours import PlannedEdit
 
 Floats = NDArray[np.float32]
 

@@ -23,7 +23,7 @@ from tbps_cli.proximity.diffusion.compose import compose
 from tbps_cli.proximity.diffusion.mask import edit_mask, refine_mask
 from tbps_cli.proximity.diffusion.pipeline import Pipeline
 from tbps_cli.proximity.generator import EditedImage, Refusal
-from tbps_cli.proximity.plan import PlannedEdit
+from tbps_cli.proximity.plan.colours import PlannedEdit
 
 MULTIPLE = 32  # of pixels that the library draws
 LEVEL = 2  # of the UNet: what is halved twice, whose attention its masks are made of

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from tbps_cli.proximity.colours import to_lab
-from tbps_cli.proximity.garment_mask import HIGHEST, WORKING_HEIGHT, GarmentFinder
-from tbps_cli.proximity.plan import PlannedEdit
-from tbps_cli.proximity.rims import NEIGHBOURHOOD, share_rims
+from tbps_cli.proximity.pixels.colours import to_lab
+from tbps_cli.proximity.pixels.garment_mask import HIGHEST, WORKING_HEIGHT, GarmentFinder
+from tbps_cli.proximity.pixels.rims import NEIGHBOURHOOD, share_rims
+from tbps_cli.proximity.plan.colours import PlannedEdit
 
 Floats = NDArray[np.float32]
 

@@ -13,9 +13,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from tbps_cli.proximity.edits import GarmentPhrase, find_garments
+from tbps_cli.proximity.captions.edits import GarmentPhrase, find_garments
 from tbps_cli.proximity.lexicon import Lexicon
-from tbps_cli.proximity.plan import PlannedEdit
+from tbps_cli.proximity.plan.colours import PlannedEdit
 
 KIND_ORDER = ("head", "whole", "upper", "lower", "feet", "bag", "worn")
 LONGEST_GAP = 40  # characters between a colour and its garment; beyond is no phrase

@@ -10,16 +10,16 @@ import pytest
 from PIL import Image
 from scipy.ndimage import binary_dilation
 
-from tbps_cli.proximity.colours import delta_e, to_lab
+from tbps_cli.proximity.captions.edits import edit_caption, find_garments
 from tbps_cli.proximity.diffusion.editor import DiffusionEditor, DiffusionSettings
 from tbps_cli.proximity.diffusion.loading import SHIPPED, load_pipeline
-from tbps_cli.proximity.edits import edit_caption, find_garments
 from tbps_cli.proximity.generator import EditedImage
 from tbps_cli.proximity.lexicon import read_lexicon
-from tbps_cli.proximity.plan import PlannedEdit
+from tbps_cli.proximity.pixels.colours import delta_e, to_lab
+from tbps_cli.proximity.plan.colours import PlannedEdit
 from tbps_cli.recipe import find_recipe, load_generation_recipe
 from tbps_cli.toypedes.counterfactual import draw_counterfactual, find_attribute, mask_dyed
-from tbps_cli.toypedes.draw import draw_person
+from tbps_cli.toypedes.drawing.draw import draw_person
 from tbps_cli.toypedes.palette import COLOURS
 from tbps_cli.toypedes.plan import ToySize, plan_dataset
 from tbps_cli.toypedes.truth import ImageTruth

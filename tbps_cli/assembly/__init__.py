@@ -1,0 +1,1 @@
+"""Recipe sections and checkpoints become objects here, and only here."""

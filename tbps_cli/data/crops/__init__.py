@@ -1,0 +1,1 @@
+"""Any number of images, from folders, globs, lists and tar shards."""

@@ -1,0 +1,241 @@
+"""The images that a gallery is made of: rows with names, wherever their bytes are.
+
+Lives here: the listing of folders, globs, lists and shards as rows 0 … N-1 in a stable order, and their names below one
+root. It refuses to know pixels. Held for N crops are their names as one piece of bytes and 9 bytes each (17 while they
+are listed), and 16 more for a member of a shard; no Python object for each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+import tempfile
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from tbps_cli.data.crops.decoding import Place, open_without_waiting
+from tbps_cli.data.crops.paths import IMAGE_SUFFIXES, SHARD_SUFFIX, Files, Listed, Walk, find_paths
+from tbps_cli.data.crops.shards import Member, ShardDamagedError, read_members
+from tbps_cli.errors import DataError
+
+_NOTHING, _REPEATED, _NOT_TEXT, _LEAVES, _NO_FILE, _CLOSED_FOLDER, _DAMAGED_SHARD, _CLOSED_SHARD = range(8)
+_REFUSALS = (
+    "",
+    "named twice; the first of them is read.",
+    "its name is not UTF-8. Rename it.",
+    "its name leaves the shard. Pack the shard again.",
+    "no regular file: a link or a device in a shard is not followed.",
+    "a folder that cannot be read. Check its permissions.",
+    "a damaged archive; what lies behind the damage is not read. Fetch or pack it again.",
+    "an archive that cannot be read. Check that it is there, and its permissions.",
+)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Rows from `first` on that lie in one shard, or, with `shard` None, in files below the root."""
+
+    first: int
+    first_offset: int = 0
+    shard: bytes | None = None  # its name
+    stamp: tuple[int, int] | None = None
+
+
+class Crops:
+    """Rows with names; made by `list_crops`."""
+
+    def __init__(
+        self,
+        root: Path,
+        names: bytes,
+        ends: np.ndarray,
+        refusals: bytearray,
+        parts: Sequence[_Part],
+        extents: np.ndarray,
+    ) -> None:
+        """names: all names, one after the other, ending at `ends` (N,), without those of their shards.
+
+        extents (M, 2): offset and size of members of shards.
+        """
+        self.root = root
+        self._names, self._ends, self._refusals = names, ends, refusals
+        self._parts, self._firsts, self._extents = parts, [part.first for part in parts], extents
+
+    @property
+    def count(self) -> int:
+        """Number of rows, those that are known to be unreadable included."""
+        return len(self._ends)
+
+    def name(self, row: int) -> str:
+        """The name of a crop: its path below `root`, or `shard.tar/member`; escaped where it is not UTF-8."""
+        return self.name_in_bytes(row).decode("utf-8", "backslashreplace")
+
+    def place(self, row: int) -> Place:
+        """Where the bytes of a crop are, or why they are not to be read."""
+        part = self._part_of(row)
+        root, refusal = os.fsencode(self.root), _REFUSALS[self._refusals[row]]
+        if part.shard is None:
+            return Place(os.path.join(root, self._stored(row)), refusal=refusal)
+        offset, size = self._extents[part.first_offset + row - part.first].tolist()
+        return Place(os.path.join(root, part.shard), offset, size, part.stamp, refusal)
+
+    def fingerprint(self) -> str:
+        """Changes with the order, the names, and the shards; not with the content of files outside of shards."""
+        digest = hashlib.blake2b(digest_size=16)
+        for piece in (self._names, self._ends.tobytes(), self._refusals, self._extents.tobytes()):
+            digest.update(len(piece).to_bytes(8, "little"))
+            digest.update(piece)
+        for part in self._parts:
+            digest.update(repr(part).encode())
+        return digest.hexdigest()
+
+    def name_in_bytes(self, row: int) -> bytes:
+        """The name of a crop as the system or the shard has it."""
+        stored, part = self._stored(row), self._part_of(row)
+        return stored if part.shard is None else part.shard + b"/" + stored
+
+    def _part_of(self, row: int) -> _Part:
+        return self._parts[bisect_right(self._firsts, row) - 1]
+
+    def _stored(self, row: int) -> bytes:
+        start = int(self._ends[row - 1]) if row else 0
+        return self._names[start : int(self._ends[row])]
+
+
+def list_crops(sources: Sequence[str], *, root: Path | None = None, stdin: BinaryIO | None = None) -> Crops:
+    """List all crops of folders, globs, shards, `@lists` and `-`; nothing is opened but shards.
+
+    root: the folder that names start from; the one that all sources are below where it is not given.
+    stdin: what "-" reads to its end; it is kept in a file without a name, because it is gone through twice.
+
+    Raises DataError for a source that names nothing, or a path that is not below `root`.
+    """
+    if sum(text == "-" for text in sources) > 1:
+        raise DataError("-: standard input can be read once. Name it once.")
+    if "-" in sources and stdin is not None:
+        with tempfile.TemporaryFile() as spooled:
+            shutil.copyfileobj(stdin, spooled)
+            spooled.flush()
+            return _list_found([find_paths(text, spooled) for text in sources], root)
+    return _list_found([find_paths(text) for text in sources], root)
+
+
+def _list_found(found: Sequence[Walk | Listed | Files], root: Path | None) -> Crops:
+    folder = os.path.commonpath([one.common_folder() for one in found]) if root is None else os.path.abspath(root)
+    listing = _Listing(os.fsencode(folder))
+    for one in found:
+        before = len(listing.ends)
+        listing.add(one.text, one.paths())
+        if len(listing.ends) == before:
+            raise DataError(
+                f"{one.text}: no image in it or below it. Shards are named by themselves or by a glob: 'folder/*.tar'."
+            )
+    return listing.finish()
+
+
+class _Listing:
+    """Crops while they are found."""
+
+    def __init__(self, root: bytes) -> None:
+        self.root = root
+        self.names, self.ends, self.refusals, self.hashes = bytearray(), array("q"), bytearray(), array("q")
+        self.parts = [_Part(0)]
+        self.extents = array("q")
+
+    def add(self, text: str, paths: Iterable[tuple[bytes, bool]]) -> None:
+        """Append paths, each with whether it is a folder that cannot be read."""
+        prefix = os.path.join(self.root, b"")
+        for path, is_closed in paths:
+            if not path.startswith(prefix) and path != self.root:
+                raise DataError(
+                    f"{text}: {os.fsdecode(path)!r} is not below {os.fsdecode(self.root)!r}, which names start from. "
+                    "Give a root that all images are below."
+                )
+            name = path[len(prefix) :]
+            if os.path.splitext(name)[1].lower() == SHARD_SUFFIX and not is_closed:
+                self._add_shard(path, name)
+            else:
+                self._append(name, _CLOSED_FOLDER if is_closed else _NOTHING)
+
+    def finish(self) -> Crops:
+        """All rows, those refused whose name an earlier one has."""
+        crops = Crops(
+            Path(os.fsdecode(self.root)),
+            bytes(self.names),
+            np.asarray(self.ends),
+            self.refusals,
+            self.parts,
+            np.asarray(self.extents).reshape(-1, 2),
+        )
+        for row in find_repeated(np.asarray(self.hashes), crops.name_in_bytes):
+            self.refusals[row] = self.refusals[row] or _REPEATED
+        return crops
+
+    def _add_shard(self, path: bytes, name: bytes) -> None:
+        try:
+            with open(path, "rb", opener=open_without_waiting) as file:
+                status = os.fstat(file.fileno())
+                if not stat.S_ISREG(status.st_mode):
+                    return self._append(name, _CLOSED_SHARD)
+                self._begin(_Part(len(self.ends), len(self.extents) // 2, name, (status.st_size, status.st_mtime_ns)))
+                for member in read_members(file, status.st_size):
+                    self._add_member(member)
+        except ShardDamagedError:
+            self._begin(_Part(len(self.ends)))
+            self._append(name, _DAMAGED_SHARD)
+        except (OSError, ValueError):
+            self._begin(_Part(len(self.ends)))
+            self._append(name, _CLOSED_SHARD)
+        self._begin(_Part(len(self.ends)))
+
+    def _add_member(self, member: Member) -> None:
+        if os.path.splitext(member.name)[1].lower() not in IMAGE_SUFFIXES:
+            return
+        name = member.name
+        while name.startswith(b"./"):
+            name = name[2:]
+        leaves = name.startswith(b"/") or b".." in name.split(b"/") or b"\0" in name
+        self.extents.extend((member.offset, member.size))
+        self._append(name, _LEAVES if leaves else _NOTHING if member.is_regular else _NO_FILE)
+
+    def _begin(self, part: _Part) -> None:
+        if self.parts[-1].first == part.first:  # it has no row
+            self.parts.pop()
+        self.parts.append(part)
+
+    def _append(self, name: bytes, refusal: int) -> None:
+        shard = self.parts[-1].shard
+        whole = name if shard is None else shard + b"/" + name
+        try:
+            whole.decode()
+        except UnicodeDecodeError:
+            refusal = refusal or _NOT_TEXT
+        self.names += name
+        self.ends.append(len(self.names))
+        self.hashes.append(hash(whole))
+        self.refusals.append(refusal)
+
+
+def find_repeated(hashes: np.ndarray, name_of: Callable[[int], bytes]) -> Iterator[int]:
+    """Rows whose name an earlier row has; hashes (N,) of the names only say where to look."""
+    order = np.argsort(hashes, kind="stable")
+    ordered = hashes[order]
+    is_like_the_one_before = np.flatnonzero(ordered[1:] == ordered[:-1]) + 1
+    seen: set[bytes] = set()
+    last = -1
+    for place in is_like_the_one_before.tolist():
+        if place != last + 1:
+            seen = {name_of(int(order[place - 1]))}
+        last, row = place, int(order[place])
+        name = name_of(row)
+        if name in seen:
+            yield row
+        seen.add(name)

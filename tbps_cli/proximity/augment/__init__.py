@@ -1,0 +1,1 @@
+"""What proximity data generation does while training: captions in fewer or other words, mixup."""

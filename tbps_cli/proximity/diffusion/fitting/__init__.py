@@ -1,0 +1,1 @@
+"""Teach a diffusion pipeline people."""

@@ -1,0 +1,1 @@
+"""Which image gets which change, as a value and as a file."""

@@ -1,0 +1,1 @@
+"""Ranks of relevant images, and the metrics of text-based person search."""

@@ -1,0 +1,1 @@
+"""`tbps checkpoint`: show and export checkpoints."""

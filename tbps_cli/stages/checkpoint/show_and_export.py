@@ -1,0 +1,150 @@
+"""A checkpoint is looked at, and handed on: as a folder in the layout of a model hub."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tbps_cli import __version__
+from tbps_cli.assembly.models import LoadedEncoder, load_encoder
+from tbps_cli.checkpoint import MANIFEST, Checkpoint
+from tbps_cli.data.layouts import LAYOUTS
+from tbps_cli.errors import OutputError
+from tbps_cli.recipe import dump_recipe
+from tbps_cli.report.model_card import ShownModel, write_card
+from tbps_cli.runtime import SILENCE, Progress
+
+CARD = "README.md"
+METRICS = {"rank-1": "rank_1", "rank-5": "rank_5", "rank-10": "rank_10", "mAP": "mean_ap", "mINP": "mean_inp"}
+NEEDED = ("image_encoder.safetensors", "text_encoder.safetensors", "vocabulary.txt", "recipe.yaml", "report.json")
+EXAMPLES = ("woman in a red coat", "man with a backpack")  # what the text half is traced with
+
+
+@dataclass(frozen=True)
+class CheckpointFacts:
+    """What a checkpoint is, in one place."""
+
+    folder: Path
+    name: str
+    dataset: str
+    epoch: int | None
+    batch: int  # batches of the next epoch that it has seen too
+    measured: dict[str, float]  # on val, by the names of METRICS
+    image_encoder: str
+    text_encoder: str
+    parameters: int
+    embedding_dim: int
+    image_size: tuple[int, int]  # height, width
+    context_length: int
+    bytes: int
+    fingerprint: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def show_checkpoint(path: Path) -> CheckpointFacts:
+    """Open a checkpoint, compare every file with its sha256, and say what it is. Raises CheckpointError."""
+    encoder = load_encoder(path, torch.device("cpu"))
+    return _list_facts(encoder)
+
+
+def export_checkpoint(path: Path, out: Path, *, onnx: bool = False, progress: Progress = SILENCE) -> Path:
+    """Write a folder that can be handed on: weights, recipe, vocabulary, model card, and ONNX files if asked for.
+
+    It holds no training state, it is a checkpoint itself (`--checkpoint OUT`), and it has the layout of a model
+    hub's repository.
+
+    Raises CheckpointError, OutputError, and DependencyError without the extra `onnx`.
+    """
+    if out.exists():
+        raise OutputError(f"{out}: exists. Choose another --out, or remove it.")
+    encoder = load_encoder(path, torch.device("cpu"))
+    partial = out.with_name(f".{out.name}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        _copy(encoder.checkpoint, partial)
+        if onnx:
+            _export_onnx(encoder, partial, progress)
+        files = tuple(sorted(path.name for path in partial.iterdir()))
+        (partial / CARD).write_text(write_card(_as_shown(encoder, files)), encoding="utf-8")
+        partial.rename(out)
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be written ({error.strerror or error}). Choose another --out.") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return out
+
+
+def _without_places(recipe: str) -> str:
+    """A recipe's text with the last part alone of every absolute path: where its author kept things is nobody's."""
+    return re.sub(r"(: )/\S*/(\S+)$", r"\1\2", recipe, flags=re.MULTILINE)
+
+
+def _copy(checkpoint: Checkpoint, folder: Path) -> None:
+    """Copy what embedding needs, with a manifest of just that."""
+    digests = {name: digest for name, digest in checkpoint.digests.items() if name in NEEDED}
+    for name in digests:
+        shutil.copyfile(checkpoint.folder / name, folder / name)
+    manifest = json.loads((checkpoint.folder / MANIFEST).read_text(encoding="utf-8")) | {"files": digests}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
+
+
+def _export_onnx(encoder: LoadedEncoder, folder: Path, progress: Progress) -> None:
+    from tbps_cli.encoders.onnx import export_image_encoder, export_text_encoder
+
+    images = encoder.recipe.images
+    with progress.track("exporting to ONNX", 2) as advance:
+        export_image_encoder(encoder.dual, images.height, images.width, folder / "image_encoder.onnx")
+        advance(1, "")
+        export_text_encoder(encoder.dual, *encoder.tokenizer(EXAMPLES), folder / "text_encoder.onnx")
+        advance(1, "")
+
+
+def _list_facts(encoder: LoadedEncoder) -> CheckpointFacts:
+    recipe, checkpoint = encoder.recipe, encoder.checkpoint
+    report = checkpoint.read_json("report.json")
+    val = report.get("val") or report.get("best") or {}
+    return CheckpointFacts(
+        folder=checkpoint.folder,
+        name=recipe.name,
+        dataset=recipe.data.dataset,
+        epoch=report.get("epoch"),
+        batch=report.get("batch", 0),
+        measured={name: val[field] for name, field in METRICS.items() if isinstance(val.get(field), float)},
+        image_encoder=recipe.image_encoder.kind,
+        text_encoder=recipe.text_encoder.kind,
+        parameters=sum(parameter.numel() for parameter in encoder.dual.parameters()),
+        embedding_dim=recipe.embedding_dim,
+        image_size=(recipe.images.height, recipe.images.width),
+        context_length=encoder.tokenizer.context_length,
+        bytes=sum((checkpoint.folder / name).stat().st_size for name in checkpoint.digests),
+        fingerprint=checkpoint.fingerprint,
+    )
+
+
+def _as_shown(encoder: LoadedEncoder, files: tuple[str, ...]) -> ShownModel:
+    facts = _list_facts(encoder)
+    layout = LAYOUTS.get(facts.dataset)
+    return ShownModel(
+        name=facts.name,
+        architecture=f"{facts.image_encoder} and {facts.text_encoder}",
+        dataset=layout.folder if layout else Path(facts.dataset).name,
+        licence=layout.licence if layout else "whatever holds for your own data",
+        parameters=facts.parameters,
+        embedding_dim=facts.embedding_dim,
+        epoch=facts.epoch,
+        measured=facts.measured,
+        recipe=_without_places(dump_recipe(encoder.recipe)),
+        fingerprint=facts.fingerprint,
+        version=__version__,
+        files=files,
+    )

@@ -1,0 +1,1 @@
+"""`tbps data`: list, check, show, compare and convert data sets."""

@@ -1,0 +1,41 @@
+"""Which published data sets are here, and drawing the one that can be drawn."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tbps_cli.assembly.datasets import draw_toy
+from tbps_cli.data.layouts import LAYOUTS, place_of
+from tbps_cli.runtime import SILENCE, Progress
+
+
+@dataclass(frozen=True)
+class KnownDataset:
+    """A published data set, and where it lies or would lie."""
+
+    name: str
+    title: str
+    place: Path
+    is_here: bool
+    source: str
+    licence: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def list_datasets(root: Path | None) -> list[KnownDataset]:
+    """All data sets that have a short name."""
+    return [
+        KnownDataset(name, layout.folder, place, place.is_dir(), layout.source, layout.licence)
+        for name, layout in LAYOUTS.items()
+        for place in [place_of(name, root)]
+    ]
+
+
+def draw(size: str, root: Path | None, progress: Progress = SILENCE) -> Path:
+    """Draw a ToyPEDES of that size where `--dataset` looks for it. Raises OutputError."""
+    return draw_toy(size, root, progress)

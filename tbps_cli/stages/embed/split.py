@@ -1,0 +1,120 @@
+"""The images and captions of a split through a checkpoint into a feature file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tbps_cli.assembly.datasets import open_dataset
+from tbps_cli.assembly.models import LoadedEncoder, load_encoder
+from tbps_cli.data.images import ImageFiles, load_pixels
+from tbps_cli.data.records import Split, flatten_captions, refuse_repeats, select_split
+from tbps_cli.data.transforms import ImageTransform
+from tbps_cli.encoders.dual import DualEncoder
+from tbps_cli.encoders.tokenizer import Tokenizer
+from tbps_cli.errors import DataError
+from tbps_cli.features import FeatureInfo, FeatureWriter
+from tbps_cli.recipe import dump_recipe
+from tbps_cli.runtime import SILENCE, Progress, find_device
+
+BATCH = 64  # rows; the boundaries are fixed, so that the same rows give the same bits
+
+
+@dataclass(frozen=True)
+class EmbedResult:
+    """What was written where."""
+
+    out: Path
+    images: int
+    captions: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def embed_dataset(
+    checkpoint: str | Path,
+    dataset: str,
+    split: Split,
+    out: Path,
+    *,
+    root: Path | None = None,
+    device: str = "auto",
+    workers: int = 0,
+    overwrite: bool = False,
+    progress: Progress = SILENCE,
+) -> EmbedResult:
+    """Embed the images and the captions of one split."""
+    encoder = load_encoder(checkpoint, find_device(device))
+    source, records = open_dataset(dataset, root, progress)
+    records = select_split(records, split, dataset=dataset)
+    refuse_repeats(records, dataset=dataset)
+    captions = flatten_captions(records)
+    info = describe(encoder, dataset=dataset, split=split, root=source.folder)
+    with FeatureWriter(out, info, encoder.recipe.embedding_dim, overwrite=overwrite) as writer:
+        with progress.track("embedding images", len(records)) as advance:
+            paths = [record.image for record in records]
+            for rows, embeddings, problems in embed_images(encoder.dual, encoder.transform, paths, workers):
+                if problems:
+                    raise DataError(f"{problems[0]} The split is incomplete without it; mend the data set.")
+                writer.add_images(
+                    [records[row].name for row in rows], [records[row].person_id for row in rows], embeddings
+                )
+                advance(len(rows), "")
+        with progress.track("embedding captions", len(captions.captions)) as advance:
+            for rows, embeddings in embed_captions(encoder.dual, encoder.tokenizer, captions.captions):
+                writer.add_captions(
+                    [captions.captions[row] for row in rows],
+                    [captions.person_ids[row] for row in rows],
+                    [captions.image_rows[row] for row in rows],
+                    embeddings,
+                )
+                advance(len(rows), "")
+    return EmbedResult(out, len(records), len(captions.captions))
+
+
+@torch.inference_mode()
+def embed_images(
+    dual: DualEncoder, transform: ImageTransform, paths: Sequence[Path], workers: int = 0
+) -> Iterator[tuple[Sequence[int], Tensor, list[str]]]:
+    """Rows, unit vectors (n, D) on the CPU, and what was wrong with unreadable images, batch by batch."""
+    device = next(dual.parameters()).device
+    for batch in load_pixels(ImageFiles(paths, transform), _batches(len(paths)), workers):
+        problems = [problem.message for problem in batch.unreadable]
+        embeddings = torch.empty(0)
+        if batch.rows:
+            embeddings = dual.encode_image(transform.normalise(batch.pixels).to(device)).cpu()
+        yield batch.rows, embeddings, problems
+
+
+@torch.inference_mode()
+def embed_captions(
+    dual: DualEncoder, tokenizer: Tokenizer, captions: Sequence[str]
+) -> Iterator[tuple[Sequence[int], Tensor]]:
+    """Rows and unit vectors (n, D) on the CPU, batch by batch."""
+    device = next(dual.parameters()).device
+    for rows in _batches(len(captions)):
+        token_ids, token_mask = tokenizer([captions[row] for row in rows])
+        yield rows, dual.encode_text(token_ids.to(device), token_mask.to(device)).cpu()
+
+
+def describe(encoder: LoadedEncoder, *, dataset: str, split: str, root: Path) -> FeatureInfo:
+    """What a feature file says about where it comes from."""
+    return FeatureInfo(
+        checkpoint=encoder.place,
+        checkpoint_sha256=encoder.checkpoint.fingerprint,
+        recipe=dump_recipe(encoder.recipe),
+        dataset=dataset,
+        split=split,
+        root=str(root.resolve()),
+    )
+
+
+def _batches(count: int) -> list[range]:
+    return [range(start, min(start + BATCH, count)) for start in range(0, count, BATCH)]

@@ -1,0 +1,1 @@
+"""`tbps evaluate`: rank a split, measure, report."""

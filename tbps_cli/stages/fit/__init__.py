@@ -1,0 +1,1 @@
+"""`tbps fit`: teach a diffusion pipeline the training people."""

@@ -1,0 +1,175 @@
+"""A FAISS index beside a gallery: chosen, built, tuned with descriptions, measured; and opened again."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tbps_cli.errors import FeatureError, FeatureMismatchError, OutputError
+from tbps_cli.features import FeatureFile, FeatureTable, open_features
+from tbps_cli.libraries import import_faiss
+from tbps_cli.retrieval.faiss.index import FaissGallery, build_index, open_index, save_index
+from tbps_cli.retrieval.faiss.parameters import (
+    RECALL_WANTED,
+    IndexHeader,
+    IndexOrigin,
+    IndexParameters,
+    MeasuredRecall,
+    choose_kind,
+    choose_parameters,
+    tune_breadth,
+)
+from tbps_cli.retrieval.gallery import ExactGallery
+from tbps_cli.retrieval.mapped import MappedGallery
+from tbps_cli.runtime import SILENCE, Progress, StepsBetween
+from tbps_cli.stages.gallery.index_queries import find_descriptions
+
+MEMORY_SHARE = 4  # of the machine's memory an index may take a fourth, as building takes up to twice as much
+
+
+@dataclass(frozen=True)
+class IndexResult:
+    """What was built where, and how much of exact search it finds."""
+
+    path: Path
+    parameters: IndexParameters
+    recall: MeasuredRecall
+    queries: str  # where those are from that recall was measured with: "captions", "file" or "generated"
+    file_bytes: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            **asdict(self),
+            "path": str(self.path),
+            "memory_bytes": self.parameters.memory_bytes,
+            "is_poor": self.recall.is_poor,
+        }
+
+
+def index_path(gallery: Path) -> Path:
+    """Where the index of a gallery lies."""
+    return gallery.with_name(f"{gallery.name}.faiss-index")
+
+
+def index_gallery(
+    gallery: Path,
+    *,
+    kind: str | None = None,
+    memory_bytes: int | None = None,
+    recall: float = RECALL_WANTED,
+    queries: Path | None = None,
+    checkpoint: str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    overwrite: bool = False,
+    progress: Progress = SILENCE,
+) -> IndexResult:
+    """Build the index of a gallery's images beside it.
+
+    Args:
+        kind: one of KINDS; None: the fastest that the memory allows.
+        memory_bytes: that the index may take while it is searched; None: a fourth of the machine's.
+        recall: wanted of exact search's ten hits, a fraction.
+        queries: text file of descriptions to measure with, one a line; None: captions, or generated ones.
+        checkpoint: where the gallery's lies now, for descriptions that are no captions of the gallery.
+        seed: of what is learned from and of what is measured with.
+
+    Raises:
+        FeatureError: there are no images, too few, or damaged ones, or the memory does not suffice.
+        OutputError: there is an index already, or it cannot be written.
+        DependencyError: there is no FAISS.
+        QueryError, CheckpointError: as `find_descriptions`.
+    """
+    path = index_path(gallery)
+    import_faiss()
+    with open_features(gallery) as features:
+        images = _images(features)
+        origin = origin_of(features, images)
+        _check_place(path, overwrite)
+        allowed = _machine_memory() // MEMORY_SHARE if memory_bytes is None else memory_bytes
+        kind = kind or choose_kind(images.count, images.dimension, allowed)
+        parameters = choose_parameters(kind, images.count, images.dimension, allowed)
+        descriptions = find_descriptions(features, queries, checkpoint, seed=seed, device=device)
+        with progress.track(f"building {kind}", images.count) as advance:
+            if parameters.training_rows:
+                advance(0, "learning")
+            bare = build_index(images.blocks, parameters, seed=seed, progress=StepsBetween(advance))
+        matrix = images.mapped()
+        exact = ExactGallery(images.blocks, images.count) if matrix is None else MappedGallery(matrix)
+        with progress.track("measuring recall", len(parameters.breadths()) + 1) as advance:
+            tuned = tune_breadth(
+                bare.with_matrix(matrix), exact, descriptions.embedded, wanted=recall, progress=StepsBetween(advance)
+            )
+        save_index(tuned.gallery, path, origin, tuned.recall, overwrite=overwrite)
+    problem = explain_poor(path, tuned.recall)
+    if problem is not None:
+        progress.note(problem)
+    elif tuned.recall.value < recall:
+        progress.note(
+            f"{kind} finds {tuned.recall.value:.1%}, and {recall:.1%} were asked for: "
+            "allow more --memory, or take another --kind"
+        )
+    return IndexResult(path, tuned.gallery.parameters, tuned.recall, descriptions.source, path.stat().st_size)
+
+
+def open_index_of(gallery: Path, features: FeatureFile) -> tuple[FaissGallery, IndexHeader] | None:
+    """Open the index of a gallery that is open already; None where there is none.
+
+    Candidates are scored again by the gallery's rows, and scores are those of exact search.
+
+    Raises:
+        FeatureMismatchError: the gallery was changed since.
+        FeatureError: the index is damaged.
+        DependencyError: there is no FAISS.
+    """
+    path = index_path(gallery)
+    if not os.path.lexists(path):
+        return None
+    images = _images(features)
+    return open_index(path, expected=origin_of(features, images), matrix=images.mapped())
+
+
+def explain_poor(path: Path, recall: MeasuredRecall | None) -> str | None:
+    """What to tell a user of an index that misses many; None where it does not."""
+    if recall is None or not recall.is_poor:
+        return None
+    return (
+        f"{path} finds only {recall.value:.1%} of the {recall.k} best hits of exact search. Build another one: "
+        "tbps gallery index GALLERY --kind sq8 --overwrite; or remove it, and search compares every image."
+    )
+
+
+def _check_place(path: Path, overwrite: bool) -> None:
+    """Before anything is built. Raises OutputError."""
+    if os.path.lexists(path) and not path.is_file():
+        raise OutputError(f"{path} is in the way, and no file: remove it.")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists; pass --overwrite to replace it")
+    if not os.access(path.parent, os.W_OK):
+        raise OutputError(f"{path} cannot be written: {path.parent} is read-only. Copy the gallery to another folder.")
+
+
+def _images(features: FeatureFile) -> FeatureTable:
+    if features.images is None:
+        raise FeatureError(f"{features.path}: holds captions but no images. Embed some: tbps embed --images FOLDER")
+    return features.images
+
+
+def origin_of(features: FeatureFile, images: FeatureTable) -> IndexOrigin:
+    """The gallery's checkpoint, and a digest of the checksums of its rows: all rows need not be read for it."""
+    checksums = images.checksums
+    if checksums is None:
+        raise FeatureMismatchError(
+            f"{features.path} is of format {features.version}, whose rows have no checksums for an index to know "
+            "them by. Embed the images again."
+        )
+    digest = hashlib.sha256(f"{images.count} {images.dimension} ".encode() + checksums.tobytes())
+    return IndexOrigin(features.info.checkpoint_sha256, digest.hexdigest())
+
+
+def _machine_memory() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,85 @@
+"""A feature file into Milvus, and images out of it again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tbps_cli.errors import FeatureError
+from tbps_cli.features import FeatureTable, open_features
+from tbps_cli.retrieval.milvus.engine import CollectionInfo, IndexKind
+from tbps_cli.retrieval.milvus.place import MilvusPlace
+from tbps_cli.retrieval.milvus.push import RowBlock, drop, push
+from tbps_cli.runtime import SILENCE, Progress
+
+TIMEOUT = 30.0  # seconds for each answer
+
+
+@dataclass(frozen=True)
+class PushResult:
+    """What was pushed where."""
+
+    gallery: Path
+    place: str
+    sent: int  # images that were new, or not as they are now
+    unchanged: int
+    count: int  # images of the collection, those of other galleries too
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def push_gallery(
+    gallery: Path,
+    to: str,
+    *,
+    index: IndexKind | None = None,
+    timeout: float = TIMEOUT,
+    progress: Progress = SILENCE,
+) -> PushResult:
+    """Bring all images of a feature file into a collection. Doing it again, or after a kill, sends what is not there.
+
+    Args:
+        gallery: the feature file.
+        to: as `MilvusPlace` reads it.
+        index: of a new collection; None: flat in Milvus Lite, HNSW on a server.
+        timeout: seconds that Milvus has for each answer.
+
+    Raises:
+        FeatureError: the file is damaged, or has no images.
+        DataError: a name or a column that Milvus cannot hold.
+        EngineError: no place of Milvus; nothing answers there; or it holds a gallery of another checkpoint or folder.
+        DependencyError: pymilvus is absent.
+    """
+    place = MilvusPlace.parse(to)
+    with open_features(gallery) as features:
+        images, info = features.images, features.info
+        if images is None:
+            raise FeatureError(f"{gallery}: holds captions but no images, so there is nothing to push.")
+        ours = CollectionInfo(info.checkpoint, info.checkpoint_sha256, info.dataset, info.root, images.dimension)
+        with progress.track("pushing images", images.count) as advance:
+            report = push(place, _blocks(images), ours, index=index, timeout=timeout, advance=advance)
+    return PushResult(gallery, str(place), report.sent, report.unchanged, report.count)
+
+
+def drop_pushed(place: str, names: Sequence[str], *, timeout: float = TIMEOUT) -> list[str]:
+    """Remove images from a collection by name; return the names that were there, sorted.
+
+    No later search finds them; their bytes leave the disk when Milvus compacts its segments.
+
+    Raises:
+        DataError: a name is no Unicode text.
+        EngineError: no place of Milvus, nothing answers there, or there is no such collection.
+        DependencyError: pymilvus is absent.
+    """
+    return drop(MilvusPlace.parse(place), names, timeout=timeout)
+
+
+def _blocks(images: FeatureTable) -> Iterator[RowBlock]:
+    start = 0
+    for rows in images.rows():
+        yield RowBlock(start, rows.names, rows.features, rows.person_ids, rows.columns)
+        start += len(rows.names)

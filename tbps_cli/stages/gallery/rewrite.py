@@ -1,0 +1,306 @@
+"""Galleries as wholes: several as one, one as several, and images taken out of one.
+
+Rows are copied by `tbps_cli.features`; lives here: which rows, under which name, and what becomes of an index.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence, Set
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tbps_cli.errors import DataError, FeatureError, OutputError, QueryError
+from tbps_cli.features import Column, FeatureFile, FeatureTable, merge, open_features, select
+from tbps_cli.report.writing import refuse_to_replace
+from tbps_cli.retrieval.conditions import parse_conditions
+from tbps_cli.retrieval.milvus.place import MilvusPlace
+from tbps_cli.runtime import SILENCE, Progress
+from tbps_cli.stages.embed.parts import PartFolder
+from tbps_cli.stages.gallery.index import index_path
+from tbps_cli.stages.gallery.push import drop_pushed
+
+MOST_PARTS = 1000
+MOST_LISTED = 100_000  # names that a result holds; counts are of all
+_SLUG_BYTES = 80
+
+
+@dataclass(frozen=True)
+class MergeResult:
+    """What was written where."""
+
+    out: Path
+    galleries: int
+    images: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the files that a gallery was split into. `value` is the column's, empty where unknown."""
+
+    out: Path
+    images: int
+    value: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class DropResult:
+    """What was dropped: `names` and `unknown` list at most MOST_LISTED; `index` was removed with it."""
+
+    gallery: str
+    dropped: int
+    left: int | None  # None: a collection was not counted
+    names: tuple[str, ...]
+    unknown: tuple[str, ...]
+    index: Path | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def merge_galleries(
+    galleries: Sequence[Path], out: Path, *, overwrite: bool = False, progress: Progress = SILENCE
+) -> MergeResult:
+    """Write the rows of several galleries into one. Raises FeatureError, FeatureMismatchError or OutputError."""
+    refuse_to_replace(out, overwrite=overwrite)
+    with progress.track("merging", 1) as advance:
+        images = merge(galleries, out, overwrite)
+        advance(1, "")
+    return MergeResult(out, len(galleries), images)
+
+
+def split_by(gallery: Path, column: str, out: Path, *, progress: Progress = SILENCE) -> tuple[Part, ...]:
+    """Write a file for each value of a column, and one for unknown ones, into a new folder.
+
+    Raises FeatureError, OutputError, and QueryError for a column that is not there or has too many values.
+    """
+    with open_features(gallery) as features:
+        columns = _images_of(features).columns
+        if column not in columns:
+            there_are = f"There are: {', '.join(columns)}." if columns else "It has no columns; use --parts."
+            raise QueryError(f"{gallery}: no column {column!r}. {there_are}")
+        values, codes = _number_values(columns[column], gallery)
+    stems = _stems(column, values)
+    with _growing_folder(out) as folder, progress.track("splitting", len(values)) as advance:
+        parts = []
+        for code, (value, stem) in enumerate(zip(values, stems, strict=True)):
+            images = select(gallery, np.flatnonzero(codes == code), folder / f"{stem}.h5")
+            parts.append(Part(out / f"{stem}.h5", images, value))
+            advance(1, "")
+    return tuple(parts)
+
+
+def split_equally(gallery: Path, parts: int, out: Path, *, progress: Progress = SILENCE) -> tuple[Part, ...]:
+    """Write `parts` files of consecutive images into a new folder; their sizes differ by one image at most.
+
+    Raises FeatureError, OutputError, and QueryError for more parts than images.
+    """
+    with open_features(gallery) as features:
+        count = _images_of(features).count
+    if not 1 <= parts <= min(count, MOST_PARTS):
+        raise QueryError(
+            f"{gallery}: {count:,} images cannot be {parts:,} parts. Ask for 1 to {min(count, MOST_PARTS):,}."
+        )
+    borders = [count * part // parts for part in range(parts + 1)]
+    with _growing_folder(out) as folder, progress.track("splitting", parts) as advance:
+        written = []
+        for number in range(parts):
+            name = f"part-{number + 1:0{len(str(parts))}}.h5"
+            images = select(gallery, np.arange(borders[number], borders[number + 1]), folder / name)
+            written.append(Part(out / name, images))
+            advance(1, "")
+    return tuple(written)
+
+
+def drop(
+    gallery: str | Path,
+    *,
+    names: Sequence[str] = (),
+    listed: Path | None = None,
+    where: Sequence[str] = (),
+    progress: Progress = SILENCE,
+) -> DropResult:
+    """Take images out of a gallery: those of these names, or those that meet all conditions.
+
+    The file is replaced by one that holds nothing of them, and an index beside it is removed, which held their vectors.
+    No `embed --append` runs meanwhile, which would bring them back.
+
+    Args:
+        gallery: a feature file, or a collection of Milvus, from which images go by name alone.
+        names: of images.
+        listed: a file with more names, one a line; if there are NUL characters in it, they end the names.
+        where: conditions on columns.
+
+    Raises:
+        QueryError: nothing, or both names and conditions are given; or a condition on no column; or nothing is met.
+        DataError: `listed` cannot be read.
+        FeatureError: the gallery is damaged, has none of the names, or would be empty.
+        OutputError: it cannot be written, or another process writes it.
+        EngineError, DependencyError: as `drop_pushed`.
+    """
+    if bool(where) == bool(names or listed):
+        raise QueryError("What is to be dropped? Give names or a list of names, or else conditions (--where).")
+    wanted = {*names, *(_read_names(listed) if listed is not None else ())}
+    if MilvusPlace.is_meant_by(str(gallery)):
+        return _drop_pushed(str(gallery), wanted)
+    return _drop_rows(Path(gallery), wanted, where, progress)
+
+
+def _drop_rows(gallery: Path, wanted: Set[str], where: Sequence[str], progress: Progress) -> DropResult:
+    open_features(gallery).close()  # before a lock is laid beside it
+    with PartFolder(gallery).held():
+        with open_features(gallery) as features:
+            images = _images_of(features)
+            is_dropped = _meet(images, where) if where else _are_named(images, wanted)
+            rows = np.flatnonzero(is_dropped)
+            dropped = [images.names[row] for row in (rows if wanted else rows[:MOST_LISTED]).tolist()]
+        unknown = sorted(wanted - set(dropped))
+        if not len(rows):
+            raise _nothing_to_drop(str(gallery), where, unknown)
+        with progress.track("dropping", 1) as advance:
+            left = select(gallery, np.flatnonzero(~is_dropped), gallery, overwrite=True)
+            advance(1, "")
+        index = _remove_index(gallery)
+    return DropResult(str(gallery), len(rows), left, tuple(dropped[:MOST_LISTED]), tuple(unknown[:MOST_LISTED]), index)
+
+
+def _drop_pushed(place: str, wanted: Set[str]) -> DropResult:
+    if not wanted:
+        raise QueryError(f"{place}: images leave a collection by their names. Give names, or --from FILE.")
+    dropped = drop_pushed(place, sorted(wanted))
+    unknown = sorted(wanted - set(dropped))
+    if not dropped:
+        raise _nothing_to_drop(place, (), unknown)
+    return DropResult(place, len(dropped), None, tuple(dropped[:MOST_LISTED]), tuple(unknown[:MOST_LISTED]), None)
+
+
+def _images_of(features: FeatureFile) -> FeatureTable:
+    if features.images is None:
+        raise FeatureError(f"{features.path}: holds captions but no images, so there is nothing to take out of it.")
+    return features.images
+
+
+def _number_values(column: Column, gallery: Path) -> tuple[list[str], np.ndarray]:
+    """The values of a column as text, and (N,) int32 which of them each image has."""
+    numbers: dict[str, int] = {}
+    codes = np.empty(len(column), dtype=np.int32)
+    start = 0
+    for block in column.blocks():
+        values, inverse = np.unique(block, return_inverse=True)
+        if len(numbers.keys() | {_as_text(value) for value in values[: MOST_PARTS + 1]}) > MOST_PARTS:
+            raise QueryError(
+                f"{gallery}: column {column.name!r} has more than {MOST_PARTS:,} values. Split by another column, "
+                "or into --parts."
+            )
+        block_codes = [numbers.setdefault(_as_text(value), len(numbers)) for value in values]
+        codes[start : start + len(block)] = np.array(block_codes, dtype=np.int32)[inverse]
+        start += len(block)
+    return list(numbers), codes
+
+
+def _as_text(value: str | float) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if np.isnan(value) else repr(float(value)).removesuffix(".0")
+
+
+def _stems(column: str, values: Sequence[str]) -> list[str]:
+    """A name of a file for each value, all different, even where a disk does not tell cases apart."""
+    stems: list[str] = []
+    taken: set[str] = set()
+    for value in values:
+        stem = plain = f"{_slug(column)}-{_slug(value or 'unknown')}"
+        again = 1
+        while stem.casefold() in taken:
+            again += 1
+            stem = f"{plain}-{again}"
+        taken.add(stem.casefold())
+        stems.append(stem)
+    return stems
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", text).encode()[:_SLUG_BYTES].decode(errors="ignore")
+
+
+@contextmanager
+def _growing_folder(out: Path) -> Iterator[Path]:
+    """A folder that is at `out` when the statement ends without an exception, and nowhere otherwise."""
+    if os.path.lexists(out):
+        raise OutputError(f"{out} exists; choose another --out, or remove it")
+    partial = out.with_name(f".{out.name}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        yield partial
+        partial.rename(out)
+    except OSError as error:
+        raise OutputError(f"{out} cannot be written: {error.strerror or error}; choose another --out") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _read_names(path: Path) -> list[str]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{path}: the list of names cannot be read ({error.strerror or error}). Check --from."
+        ) from None
+    if b"\0" in content:
+        lines = content.split(b"\0")
+    else:
+        lines = [line.removesuffix(b"\r") for line in content.split(b"\n")]
+    return [line.decode("utf-8", "backslashreplace") for line in lines if line]
+
+
+def _meet(images: FeatureTable, where: Sequence[str]) -> np.ndarray:
+    """(N,) bool"""
+    conditions = parse_conditions(where, {name: column.kind for name, column in images.columns.items()})
+    return conditions.mask({name: images.columns[name].values() for name in conditions.columns}, images.count)
+
+
+def _are_named(images: FeatureTable, wanted: Set[str]) -> np.ndarray:
+    """(N,) bool"""
+    return np.fromiter((name in wanted for name in images.names), dtype=bool, count=images.count)
+
+
+def _nothing_to_drop(gallery: str, where: Sequence[str], unknown: Sequence[str]) -> QueryError | FeatureError:
+    if where:
+        return QueryError(
+            f"{gallery}: no image meets {' and '.join(where)}; nothing was dropped. Check the conditions."
+        )
+    example = f", such as {unknown[0]!r}" if unknown else ""
+    return FeatureError(
+        f"{gallery}: has none of the {len(unknown):,} names{example}; nothing was dropped. Names are paths as "
+        "`tbps search` shows them."
+    )
+
+
+def _remove_index(gallery: Path) -> Path | None:
+    index = index_path(gallery)
+    try:
+        index.unlink()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise OutputError(
+            f"{index} cannot be removed: {error.strerror or error}. The images are out of {gallery}, and their vectors "
+            "still in this index, which no longer fits: remove it."
+        ) from error
+    return index

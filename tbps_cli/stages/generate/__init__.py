@@ -1,0 +1,1 @@
+"""`tbps generate`: plan, edit, judge and write new pairs."""

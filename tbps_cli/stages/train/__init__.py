@@ -1,0 +1,1 @@
+"""`tbps train`: train, resume, dry run."""

@@ -1,0 +1,1 @@
+"""Captions and queries about drawn people, and what they state."""
