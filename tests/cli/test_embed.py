@@ -82,7 +82,7 @@ def test_features_are_those_of_the_encoder(tiny: TinyRun) -> None:
 def test_an_unreadable_image_is_named_and_can_be_left_out(
     kind: str, crops: Path, tiny: TinyRun, tmp_path: Path
 ) -> None:
-    from data.test_transforms import png_header
+    from tests.data.test_transforms import png_header
 
     bad = crops / "bad.png"
     bad.write_bytes({"text": b"no", "truncated": png_header(30, 60), "huge": png_header(60_000, 60_000)}[kind])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tbps_cli.stages.fit.fit import fit as stage
+from tbps_cli.stages.fit import fit as stage
 from tests.doubles.command import fail_tbps, run_tbps
 
 TINY = (

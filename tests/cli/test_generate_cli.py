@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tbps_cli.stages.generate.generate import generate as stage
+from tbps_cli.stages.generate import generate as stage
 from tests.doubles.command import fail_tbps, run_tbps
 from tests.doubles.painted_people import Painter, write_people
 from tests.doubles.tiny import TinyRun

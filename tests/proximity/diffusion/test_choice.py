@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
-from test_diffusion_editor import LEXICON, plan_edit
 
 from tbps_cli.proximity.diffusion.choice import choose_nearest
 from tbps_cli.proximity.generator import EditedImage
 from tbps_cli.proximity.pixels.colours import Palette
+from tests.proximity.diffusion.test_editor import LEXICON, plan_edit
 
 PALETTE = Palette(LEXICON.prototypes)
 RED, GREEN, ORANGE = (190, 30, 35), (40, 120, 60), (228, 120, 35)

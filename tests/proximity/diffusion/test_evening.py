@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_diffusion_editor import LEXICON, plan_edit
 
 from tbps_cli.proximity.diffusion.evening import even_out
 from tbps_cli.proximity.pixels.colours import Palette
+from tests.proximity.diffusion.test_editor import LEXICON, plan_edit
 
 PALETTE = Palette(LEXICON.prototypes)
 RED, GREEN = (np.array(colour, dtype=np.float32) / 255 for colour in ((190, 30, 35), (40, 120, 60)))

@@ -33,8 +33,8 @@ from tbps_cli.proximity.lexicon import read_lexicon
 from tbps_cli.proximity.plan.colours import PlannedEdit
 from tbps_cli.recipe import FitRecipe, find_recipe, load_fit_recipe
 from tbps_cli.runtime import SILENCE
+from tbps_cli.stages.fit import fit as fitting
 from tbps_cli.stages.fit.fit import fit
-from tbps_cli.stages.fit.fit import fit as fitting
 from tests.doubles.tiny_pipelines import build_tiny_pipeline
 
 TINY_FIT = (

@@ -19,9 +19,9 @@ from tbps_cli.proximity.generator import EditedImage
 from tbps_cli.proximity.plan.colours import PlannedEdit
 from tbps_cli.recipe import GenerationRecipe, find_recipe, load_generation_recipe
 from tbps_cli.stages.generate import edit_images
+from tbps_cli.stages.generate import folder as generation_folder
+from tbps_cli.stages.generate import generate as stage
 from tbps_cli.stages.generate.generate import GenerateResult, generate, plan_dataset
-from tbps_cli.stages.generate.generate import folder as generation_folder
-from tbps_cli.stages.generate.generate import generate as stage
 from tests.doubles.painted_people import Painter, tree_of, write_people
 from tests.doubles.tiny import TinyRun
 

@@ -14,15 +14,15 @@ from random import Random
 from typing import Any
 
 import pytest
-from test_generate import Notes, small_recipe
 
 from tbps_cli.errors import DeviceError, OutputError
 from tbps_cli.processes import Processes
-from tbps_cli.stages.generate.generate import folder as generation_folder
+from tbps_cli.stages.generate import folder as generation_folder
+from tbps_cli.stages.generate import generate as stage
 from tbps_cli.stages.generate.generate import generate
-from tbps_cli.stages.generate.generate import generate as stage
 from tests.doubles.painted_people import Painter, tree_of, write_people
 from tests.doubles.two_processes import Ended, run_together
+from tests.stages.generate.test_generate import Notes, small_recipe
 
 CALLS = ("fsync", "replace", "unlink", "rmdir", "mkdir")  # what changes the disk
 

@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_train import assert_same_weights, metrics_of, weights_of
 
 from tbps_cli.checkpoint import open_checkpoint
 from tbps_cli.errors import DeviceError, TrainingError
 from tbps_cli.processes import Processes
+from tbps_cli.stages.train import train as training
 from tbps_cli.stages.train.train import train
-from tbps_cli.stages.train.train import train as training
 from tbps_cli.training import trainer as trainers
 from tests.doubles.tiny import TINY, TinyRun, tiny_recipe
 from tests.doubles.two_processes import Ended, run_together
+from tests.stages.train.test_train import assert_same_weights, metrics_of, weights_of
 
 # Adam divides by the size of a gradient; of gradients that are 0 but for rounding it would make whole steps.
 COARSE = "optim.eps=1e-3"

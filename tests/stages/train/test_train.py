@@ -17,8 +17,8 @@ import torch
 from tbps_cli.checkpoint import open_checkpoint
 from tbps_cli.errors import DataError, DeviceError, OutputError, TrainingError
 from tbps_cli.recipe import dump_recipe
+from tbps_cli.stages.train import train as training
 from tbps_cli.stages.train.train import train
-from tbps_cli.stages.train.train import train as training
 from tests.doubles.command import fail_tbps, run_tbps
 from tests.doubles.tiny import TINY, TinyRun, tiny_recipe
 

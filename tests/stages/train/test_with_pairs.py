@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_generate import Notes
 
 from tbps_cli.assembly.training import build_sampler, read_splits
 from tbps_cli.data.records import flatten_captions
@@ -19,6 +18,7 @@ from tbps_cli.stages.train.dry_run import rehearse
 from tbps_cli.stages.train.train import train
 from tests.doubles.command import run_tbps
 from tests.doubles.tiny import TinyRun, tiny_recipe
+from tests.stages.generate.test_generate import Notes
 
 
 @pytest.fixture(scope="module")
