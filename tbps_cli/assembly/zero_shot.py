@@ -27,7 +27,7 @@ images: {height: %(height)d, width: %(width)d, mean: %(mean)s, std: %(std)s}
 image_encoder: {kind: clip, model: %(model)s, weights: %(weights)s}
 text_encoder: {kind: clip, model: %(model)s, weights: %(weights)s}
 embedding_dim: %(embedding_dim)d
-loss: {temperature: 0.07, same_person: negative}
+losses: [{kind: contrastive, temperature: 0.07, same_person: negative}]
 optim: {lr: 1.0}
 schedule: {kind: constant}
 training: {epochs: 1}
