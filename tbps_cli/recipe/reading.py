@@ -130,10 +130,15 @@ def _refuse_other_command(
 ) -> None:
     """One message instead of many unknown keys, for a recipe that is given to the wrong command."""
     keys = set(tree)
+    if keys <= _keys_of(kind):
+        return
     for other in KINDS:
-        known = {*other.model_fields, *(OLD if other is Recipe else ())}
-        if keys <= known and not keys <= set(kind.model_fields):
+        if keys <= _keys_of(other):
             raise RecipeError(f"{place}: this is a recipe of `tbps {other.COMMAND}`, not of `tbps {kind.COMMAND}`.")
+
+
+def _keys_of(kind: type[Recipe] | type[GenerationRecipe] | type[FitRecipe]) -> set[str]:
+    return {*kind.model_fields, *(OLD if kind is Recipe else ())}
 
 
 def _read_override(override: str) -> tuple[str, Any]:

@@ -58,7 +58,9 @@ class Objective(nn.Module):
 
     def of_batch(self, batch: EmbeddedBatch, progress: float) -> Tensor | None:
         """What the terms of the whole batch come to, a scalar; None where none acts."""
-        losses = [part.weight * part.term(batch) for part in self._acting(progress, "batch")]
+        acting = self._acting(progress, "batch")
+        # Backward goes from what was computed last to what was first: gradients are added up in the order of the list.
+        losses = [part.weight * part.term(batch) for part in reversed(acting)][::-1]
         return _add(losses) if losses else None
 
     def count_rows(self, token_ids: Tensor, token_mask: Tensor, progress: float) -> Tensor:
