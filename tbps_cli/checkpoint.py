@@ -1,7 +1,8 @@
 """Checkpoints: a folder of safetensors, text files, and a manifest with the sha256 of each.
 
     manifest.json               {"format_version", "tbps_version", "files": {name: sha256}}
-    recipe.yaml                 the resolved recipe
+    model.yaml                  what the model is: images, both encoders, dimensions
+    recipe.yaml                 how it was trained; absent where it was not trained here
     vocabulary.txt              one word a line, the line number is the token id
     image_encoder.safetensors   \\  apart, so that a search reads no byte
     text_encoder.safetensors    /   of the image encoder
@@ -20,7 +21,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,10 @@ from torch import Tensor
 from tbps_cli import __version__
 from tbps_cli.errors import CheckpointError, OutputError
 
-FORMAT_VERSION = 1
-MANIFEST = "manifest.json"
-# What decides an embedding; report and training state do not change the fingerprint.
-FINGERPRINTED = ("recipe.yaml", "vocabulary.txt", "image_encoder.safetensors", "text_encoder.safetensors")
+FORMAT_VERSION = 2
+READABLE = (1, FORMAT_VERSION)  # 1: tbps 0.1.0, without model.yaml
+MANIFEST, MODEL, RECIPE, VOCABULARY = "manifest.json", "model.yaml", "recipe.yaml", "vocabulary.txt"
+WEIGHTS = ("image_encoder.safetensors", "text_encoder.safetensors")
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,17 @@ class Checkpoint:
 
     folder: Path
     digests: Mapping[str, str]
+    formerly: tuple[str, ...] = ()  # other fingerprints that galleries of the same model may name
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over everything that decides an embedding."""
-        return _fingerprint(self.digests)
+        """sha256 over everything that decides an embedding: model, vocabulary and weights, nothing of the training."""
+        return fingerprint_of(self.digests)
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """All that this model goes by, today's first."""
+        return self.fingerprint, *self.formerly
 
     def read_tensors(self, name: str) -> dict[str, Tensor]:
         """The tensors of `name`.safetensors. Raises CheckpointError."""
@@ -100,9 +107,7 @@ def save_checkpoint(folder: Path, tensors: Mapping[str, Mapping[str, Tensor]], t
             save_file({key: value.contiguous() for key, value in group.items()}, partial / f"{name}.safetensors")
         for name, text in texts.items():
             (partial / name).write_text(text, encoding="utf-8")
-        digests = {path.name: _sha256(path) for path in sorted(partial.iterdir())}
-        manifest = {"format_version": FORMAT_VERSION, "tbps_version": __version__, "files": digests}
-        (partial / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
+        digests = write_manifest(partial)
         for path in partial.iterdir():
             path.chmod(0o644)  # safetensors makes files that nobody else can read
             _sync(path)
@@ -117,7 +122,25 @@ def save_checkpoint(folder: Path, tensors: Mapping[str, Mapping[str, Tensor]], t
         raise OutputError(
             f"{folder}: the checkpoint cannot be written ({error}). Free some space or choose another --out."
         ) from None
-    return _fingerprint(digests)
+    return fingerprint_of(digests)
+
+
+def write_manifest(folder: Path, formerly: Sequence[str] = ()) -> dict[str, str]:
+    """Write the manifest of a folder's files, and return their sha256 by name.
+
+    formerly: other fingerprints by which galleries know this model. Raises OSError.
+    """
+    digests = digest_files(folder)
+    manifest: dict[str, Any] = {"format_version": FORMAT_VERSION, "tbps_version": __version__, "files": digests}
+    if formerly:
+        manifest["formerly"] = list(formerly)
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
+    return digests
+
+
+def digest_files(folder: Path) -> dict[str, str]:
+    """The sha256 of the files of a checkpoint that is being written, by name. Raises OSError."""
+    return {path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST}
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
@@ -144,31 +167,39 @@ def open_checkpoint(path: Path) -> Checkpoint:
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{folder / MANIFEST}: cannot be read ({error}).") from None
     version, digests = manifest.get("format_version"), manifest.get("files")
-    if version != FORMAT_VERSION:
+    if version not in READABLE:
         raise CheckpointError(
             f"{folder}: format version {version!r}, saved by tbps {manifest.get('tbps_version')!r}; this is "
-            f"tbps {__version__}, which reads version {FORMAT_VERSION}. Install the tbps that saved it."
+            f"tbps {__version__}, which reads versions {READABLE[0]} to {READABLE[-1]}. Install the tbps that saved it."
         )
     if not isinstance(digests, dict) or not all(
         isinstance(name, str) and isinstance(digest, str) and Path(name).name == name
         for name, digest in digests.items()
     ):
         raise CheckpointError(f"{folder / MANIFEST}: 'files' must map file names to their sha256.")
-    return Checkpoint(folder, digests)
+    formerly = manifest.get("formerly", [])
+    if not isinstance(formerly, list) or not all(isinstance(name, str) for name in formerly):
+        raise CheckpointError(f"{folder / MANIFEST}: 'formerly' must be a list of fingerprints.")
+    return Checkpoint(folder, digests, tuple(formerly))
 
 
-def describe_elsewhere(place: str, texts: Mapping[str, str], files: Mapping[str, Path]) -> Checkpoint:
+def describe_elsewhere(
+    place: str, texts: Mapping[str, str], files: Mapping[str, Path], before: Mapping[str, str] | None = None
+) -> Checkpoint:
     """A checkpoint whose parts lie elsewhere, by the names that they have in one: a fingerprint, and nothing to read.
+
+    before: the texts by which an older tbps knew it, for the fingerprint that it had then.
 
     Raises CheckpointError when a file cannot be read.
     """
-    digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
+    weights: dict[str, str] = {}
     for name, path in files.items():
         try:
-            digests[name] = _sha256(path)
+            weights[name] = _sha256(path)
         except OSError as error:
             raise CheckpointError(f"{path}: cannot be read ({error.strerror}).") from None
-    return Checkpoint(Path(place), digests)
+    formerly = () if before is None else (fingerprint_of(_digest_texts(before) | weights),)
+    return Checkpoint(Path(place), _digest_texts(texts) | weights, formerly)
 
 
 def open_checkpoints(path: Path) -> list[Checkpoint]:
@@ -196,9 +227,15 @@ def _replaced(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.replaced")
 
 
-def _fingerprint(digests: Mapping[str, str]) -> str:
-    lines = [f"{name} {digests[name]}\n" for name in FINGERPRINTED if name in digests]
+def fingerprint_of(digests: Mapping[str, str]) -> str:
+    """The fingerprint of a checkpoint with these files; until 0.1.0 the recipe stood for the model."""
+    names = (MODEL if MODEL in digests else RECIPE, VOCABULARY, *WEIGHTS)
+    lines = [f"{name} {digests[name]}\n" for name in names if name in digests]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _digest_texts(texts: Mapping[str, str]) -> dict[str, str]:
+    return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
 
 
 def _sha256(path: Path) -> str:

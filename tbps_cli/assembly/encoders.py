@@ -1,8 +1,8 @@
-"""Encoder sections of a recipe -> encoders, tokenizers and the weights that they start from."""
+"""The description of a model -> encoders and tokenizer; a recipe -> the weights that they start from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from torch import Tensor
@@ -12,50 +12,56 @@ from tbps_cli.encoders.protocol import Encoder
 from tbps_cli.encoders.small import SmallImageEncoder, SmallTextEncoder
 from tbps_cli.encoders.tokenizer import Tokenizer, WordTokenizer
 from tbps_cli.errors import RecipeError
-from tbps_cli.recipe import Recipe
+from tbps_cli.recipe import Model
 
 HALVES = ("image_encoder", "text_encoder")
 
 
-def build_dual(recipe: Recipe, tokenizer: Tokenizer, *, image: bool = True, text: bool = True) -> DualEncoder:
+def build_dual(model: Model, tokenizer: Tokenizer, *, image: bool = True, text: bool = True) -> DualEncoder:
     """New encoders with random weights, from torch's generator; only the halves that are asked for.
 
-    Raises RecipeError when they do not embed into the dimensions that the recipe says.
+    Raises RecipeError when they do not embed into the dimensions that the model says.
     """
     dual = DualEncoder(
-        _build_image_encoder(recipe) if image else None,
-        _build_text_encoder(recipe, tokenizer) if text else None,
+        _build_image_encoder(model) if image else None,
+        _build_text_encoder(model, tokenizer) if text else None,
     )
-    for half in HALVES:
-        encoder = getattr(dual, half)
-        found = getattr(encoder, "embedding_dim", recipe.embedding_dim)
-        if encoder is not None and found != recipe.embedding_dim:
+    for half, encoder, _ in pair_halves(model, dual):
+        if encoder.embedding_dim != model.embedding_dim:
             raise RecipeError(
-                f"{recipe.name}: embedding_dim is {recipe.embedding_dim}, and {half} embeds into {found}. "
-                f"Set embedding_dim to {found}, or choose encoders of the same space."
+                f"embedding_dim is {model.embedding_dim}, and {half} embeds into {encoder.embedding_dim}. "
+                f"Set embedding_dim to {encoder.embedding_dim}, or choose encoders of the same space."
             )
     return dual
 
 
-def load_pretrained(recipe: Recipe, dual: DualEncoder) -> list[str]:
-    """Load the weights that the recipe starts from, and name the halves that have some. Raises CheckpointError."""
+def pair_halves(model: Model, dual: DualEncoder) -> Iterator[tuple[str, Encoder, Any]]:
+    """Name, encoder and section of each half that is there."""
+    if dual.image_encoder is not None:
+        yield "image_encoder", dual.image_encoder, model.image_encoder
+    if dual.text_encoder is not None:
+        yield "text_encoder", dual.text_encoder, model.text_encoder
+
+
+def load_pretrained(model: Model, dual: DualEncoder) -> list[str]:
+    """Load the weights that the sections name, and return the halves that have some. Raises CheckpointError."""
     loaded = []
     cache: dict[str, dict[str, Tensor]] = {}
-    for half in HALVES:
-        section = getattr(recipe, half)
-        source = getattr(section, "weights", None)
-        if source is not None and getattr(dual, half) is not None:
-            getattr(dual, half).load_pretrained(_read_half(half, section, source, cache), source)
+    for half, encoder, section in pair_halves(model, dual):
+        if section.source is not None:
+            encoder.load_pretrained(_read_half(half, section, cache), section.source)
             loaded.append(half)
     return loaded
 
 
-def build_tokenizer(recipe: Recipe, captions: Iterable[str]) -> Tokenizer:
+def build_tokenizer(model: Model, captions: Iterable[str]) -> Tokenizer:
     """The tokenizer of a new training: that of the text encoder's family, or one of the captions' words."""
-    section = recipe.text_encoder
+    section = model.text_encoder
     if section.kind == "bert":
         from tbps_cli.encoders.wordpiece import WordPieceTokenizer
 
+        if section.vocabulary is None:
+            return WordPieceTokenizer.from_captions(captions, section.context_length)
         return WordPieceTokenizer.from_source(section.vocabulary, section.context_length)
     if section.kind == "clip":
         from tbps_cli.encoders.clip.tokenizer import ClipTokenizer
@@ -64,9 +70,9 @@ def build_tokenizer(recipe: Recipe, captions: Iterable[str]) -> Tokenizer:
     return WordTokenizer.from_captions(captions, section.context_length)
 
 
-def read_tokenizer(recipe: Recipe, text: str) -> Tokenizer:
+def read_tokenizer(model: Model, text: str) -> Tokenizer:
     """The tokenizer that a checkpoint holds as text. Raises CheckpointError."""
-    section = recipe.text_encoder
+    section = model.text_encoder
     if section.kind == "bert":
         from tbps_cli.encoders.wordpiece import WordPieceTokenizer
 
@@ -78,8 +84,8 @@ def read_tokenizer(recipe: Recipe, text: str) -> Tokenizer:
     return WordTokenizer.from_text(text, section.context_length)
 
 
-def _build_image_encoder(recipe: Recipe) -> Encoder:
-    section, images = recipe.image_encoder, recipe.images
+def _build_image_encoder(model: Model) -> Encoder:
+    section, images = model.image_encoder, model.images
     size: dict[str, Any] = {"image_height": images.height, "image_width": images.width}
     keywords = section.model_dump(exclude={"kind", "weights"})
     if section.kind == "vit":
@@ -90,11 +96,11 @@ def _build_image_encoder(recipe: Recipe) -> Encoder:
         from tbps_cli.encoders.clip import ClipImageEncoder
 
         return ClipImageEncoder(**size, **keywords)
-    return SmallImageEncoder(**size, embedding_dim=recipe.embedding_dim, **keywords)
+    return SmallImageEncoder(**size, embedding_dim=model.embedding_dim, **keywords)
 
 
-def _build_text_encoder(recipe: Recipe, tokenizer: Tokenizer) -> Encoder:
-    section = recipe.text_encoder
+def _build_text_encoder(model: Model, tokenizer: Tokenizer) -> Encoder:
+    section = model.text_encoder
     keywords = section.model_dump(exclude={"kind", "weights", "vocabulary"})
     if section.kind == "bert":
         from tbps_cli.encoders.bert import BertTextEncoder
@@ -104,18 +110,18 @@ def _build_text_encoder(recipe: Recipe, tokenizer: Tokenizer) -> Encoder:
         from tbps_cli.encoders.clip import ClipTextEncoder
 
         return ClipTextEncoder(**keywords)
-    return SmallTextEncoder(vocabulary_size=tokenizer.size, embedding_dim=recipe.embedding_dim, **keywords)
+    return SmallTextEncoder(vocabulary_size=tokenizer.size, embedding_dim=model.embedding_dim, **keywords)
 
 
-def _read_half(half: str, section: Any, source: str, cache: dict[str, dict[str, Tensor]]) -> dict[str, Tensor]:
+def _read_half(half: str, section: Any, cache: dict[str, dict[str, Tensor]]) -> dict[str, Tensor]:
     """The tensors of one half; a file with both is read once."""
     from tbps_cli.encoders.weights import read_weights
 
     if section.kind != "clip":
-        return read_weights(source)
+        return read_weights(section.source)
     from tbps_cli.encoders.clip import find_clip_weights, split_clip_weights
 
-    if source not in cache:
-        cache[source] = read_weights(find_clip_weights(section.model, source))
-    image, text = split_clip_weights(cache[source], section.model)
+    if section.source not in cache:
+        cache[section.source] = read_weights(find_clip_weights(section.model, section.source))
+    image, text = split_clip_weights(cache[section.source], section.model)
     return image if half == "image_encoder" else text

@@ -7,16 +7,14 @@ from pathlib import Path
 
 import torch
 
-from tbps_cli.assembly.encoders import build_dual, build_tokenizer, load_pretrained, read_tokenizer
+from tbps_cli.assembly.encoders import build_dual, build_tokenizer, load_pretrained, pair_halves, read_tokenizer
 from tbps_cli.assembly.zero_shot import is_zero_shot, read_zero_shot
-from tbps_cli.checkpoint import Checkpoint, open_checkpoint
+from tbps_cli.checkpoint import MODEL, RECIPE, VOCABULARY, Checkpoint, open_checkpoint
 from tbps_cli.data.transforms import ImageTransform
 from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.encoders.tokenizer import Tokenizer
 from tbps_cli.errors import CheckpointError, RecipeError
-from tbps_cli.recipe import Recipe, parse_recipe
-
-VOCABULARY = "vocabulary.txt"  # of a checkpoint
+from tbps_cli.recipe import Model, Recipe, parse_model, parse_recipe
 
 
 @dataclass(frozen=True)
@@ -26,13 +24,13 @@ class LoadedEncoder:
     dual: DualEncoder
     tokenizer: Tokenizer
     transform: ImageTransform
-    recipe: Recipe
+    model: Model
     checkpoint: Checkpoint
     place: str  # what finds it again from anywhere on this machine
 
 
-def build_transform(recipe: Recipe) -> ImageTransform:
-    return ImageTransform(**recipe.images.model_dump())
+def build_transform(model: Model) -> ImageTransform:
+    return ImageTransform(**model.images.model_dump())
 
 
 def load_encoder(path: str | Path, device: torch.device, *, image: bool = True, text: bool = True) -> LoadedEncoder:
@@ -43,31 +41,46 @@ def load_encoder(path: str | Path, device: torch.device, *, image: bool = True, 
     if is_zero_shot(path):
         return _load_zero_shot(str(path), device, image=image, text=text)
     checkpoint = open_checkpoint(Path(path))
-    try:
-        recipe = parse_recipe(
-            checkpoint.read_text("recipe.yaml"), place=str(checkpoint.folder / "recipe.yaml"), of_checkpoint=True
-        )
-    except RecipeError as error:
-        raise CheckpointError(f"{error}\nThis tbps cannot read the checkpoint's recipe.") from None
-    tokenizer = read_tokenizer(recipe, checkpoint.read_text(VOCABULARY))
-    dual = build_dual(recipe, tokenizer, image=image, text=text)
-    for name in (["image_encoder"] if image else []) + (["text_encoder"] if text else []):
+    model = read_model(checkpoint)
+    tokenizer = read_tokenizer(model, checkpoint.read_text(VOCABULARY))
+    dual = build_dual(model, tokenizer, image=image, text=text)
+    for name, encoder, _ in pair_halves(model, dual):
         try:
-            getattr(dual, name).load_state_dict(checkpoint.read_tensors(name))
+            encoder.load_state_dict(checkpoint.read_tensors(name))
         except RuntimeError as error:
-            raise CheckpointError(f"{checkpoint.folder}/{name}.safetensors does not fit its recipe: {error}") from None
+            raise CheckpointError(f"{checkpoint.folder}/{name}.safetensors does not fit its model: {error}") from None
     dual.eval().requires_grad_(False).to(device)
     place = str(checkpoint.folder.resolve())
-    return LoadedEncoder(dual, tokenizer, build_transform(recipe), recipe, checkpoint, place)
+    return LoadedEncoder(dual, tokenizer, build_transform(model), model, checkpoint, place)
+
+
+def read_model(checkpoint: Checkpoint) -> Model:
+    """The description of a checkpoint's model; until 0.1.0 the recipe held it. Raises CheckpointError."""
+    if MODEL not in checkpoint.digests and (recipe := read_recipe(checkpoint)) is not None:
+        return recipe.model
+    try:
+        return parse_model(checkpoint.read_text(MODEL), place=str(checkpoint.folder / MODEL))
+    except RecipeError as error:
+        raise CheckpointError(f"{error}\nThis tbps cannot read the checkpoint's model.") from None
+
+
+def read_recipe(checkpoint: Checkpoint) -> Recipe | None:
+    """How a checkpoint was trained; None for a model that was not trained here. Raises CheckpointError."""
+    if RECIPE not in checkpoint.digests:
+        return None
+    try:
+        return parse_recipe(checkpoint.read_text(RECIPE), place=str(checkpoint.folder / RECIPE), of_checkpoint=True)
+    except RecipeError as error:
+        raise CheckpointError(f"{error}\nThis tbps cannot read the checkpoint's recipe.") from None
 
 
 def _load_zero_shot(place: str, device: torch.device, *, image: bool, text: bool) -> LoadedEncoder:
     try:
-        place, recipe, checkpoint = read_zero_shot(place)
-        tokenizer = build_tokenizer(recipe, ())
-        dual = build_dual(recipe, tokenizer, image=image, text=text)
+        place, model, checkpoint = read_zero_shot(place)
+        tokenizer = build_tokenizer(model, ())
+        dual = build_dual(model, tokenizer, image=image, text=text)
     except RecipeError as error:
         raise CheckpointError(f"{place}: {error}") from None
-    load_pretrained(recipe, dual)
+    load_pretrained(model, dual)
     dual.eval().requires_grad_(False).to(device)
-    return LoadedEncoder(dual, tokenizer, build_transform(recipe), recipe, checkpoint, place)
+    return LoadedEncoder(dual, tokenizer, build_transform(model), model.model, checkpoint, place)

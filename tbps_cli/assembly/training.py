@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from tbps_cli.assembly.datasets import open_dataset
-from tbps_cli.assembly.encoders import HALVES, build_dual, load_pretrained
+from tbps_cli.assembly.encoders import build_dual, load_pretrained, pair_halves
 from tbps_cli.assembly.losses import build_objective
 from tbps_cli.assembly.models import build_transform
 from tbps_cli.data.generated import add_pairs, digest_pairs, find_families
@@ -155,11 +155,11 @@ def _proximity_folders(recipe: Recipe) -> list[Path]:
 
 
 def _check_seams(recipe: Recipe, dual: DualEncoder) -> None:
-    for half in HALVES:
-        if not getattr(getattr(dual, half), "can_mix", True):
+    for half, encoder, section in pair_halves(recipe, dual):
+        if not encoder.can_mix:
             raise RecipeError(
                 f"{recipe.name}: feature_mixup needs encoders that can be cut in two, and {half} "
-                f"{getattr(recipe, half).model} cannot. Leave feature_mixup out, or choose another encoder."
+                f"{section.model} cannot. Leave feature_mixup out, or choose another encoder."
             )
 
 
@@ -179,19 +179,19 @@ def _check_parts(recipe: Recipe, dual: DualEncoder, processes: Processes) -> Non
 
 
 def _recompute_activations(recipe: Recipe, dual: DualEncoder) -> None:
-    for half in HALVES:
-        if not hasattr(getattr(dual, half), "checkpoint_activations"):
+    for half, encoder, section in pair_halves(recipe, dual):
+        if not encoder.can_recompute:
             raise RecipeError(
-                f"{recipe.name}: training.checkpoint_activations is not for {half} of kind "
-                f"{getattr(recipe, half).kind}, which needs little memory. Leave it out."
+                f"{recipe.name}: training.checkpoint_activations is not for {half} of kind {section.kind}, which needs "
+                "little memory. Leave it out."
             )
-        getattr(dual, half).checkpoint_activations = True
+        encoder.checkpoint_activations = True
 
 
 def _list_new(recipe: Recipe, dual: DualEncoder, objective: nn.Module) -> list[nn.Parameter]:
     """The parameters that do not start from pretrained weights."""
-    halves = [getattr(dual, half) for half in HALVES if getattr(getattr(recipe, half), "weights", None) is None]
-    return [parameter for module in (*halves, objective) for parameter in module.parameters()]
+    new = [encoder.parameters() for _, encoder, section in pair_halves(recipe, dual) if section.source is None]
+    return [parameter for parameters in (*new, objective.parameters()) for parameter in parameters]
 
 
 def build_optimizer(recipe: Recipe, new: Iterable[nn.Parameter], *modules: nn.Module) -> torch.optim.Optimizer:

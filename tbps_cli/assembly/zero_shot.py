@@ -12,26 +12,14 @@ import os
 import re
 from pathlib import Path
 
-from tbps_cli.checkpoint import Checkpoint, describe_elsewhere
+from tbps_cli.checkpoint import MODEL, RECIPE, WEIGHTS, Checkpoint, describe_elsewhere
 from tbps_cli.errors import CheckpointError
-from tbps_cli.recipe import Recipe, dump_recipe, parse_recipe
+from tbps_cli.recipe import Model, dump_model, parse_model
+from tbps_cli.recipe.version_0_1 import dump_zero_shot_recipe
 
 PREFIX = "open_clip:"
 CONFIG = "open_clip_config.json"
 _SIZE = re.compile(r"(?P<source>.+)@(?P<height>\d+)x(?P<width>\d+)")
-# A recipe says how something was trained; nothing was.
-_RECIPE = """
-name: zero-shot
-data: {dataset: none, batch_size: 2}
-images: {height: %(height)d, width: %(width)d, mean: %(mean)s, std: %(std)s}
-image_encoder: {kind: clip, model: %(model)s, weights: %(weights)s}
-text_encoder: {kind: clip, model: %(model)s, weights: %(weights)s}
-embedding_dim: %(embedding_dim)d
-losses: [{kind: contrastive, temperature: 0.07, same_person: negative}]
-optim: {lr: 1.0}
-schedule: {kind: constant}
-training: {epochs: 1}
-"""
 
 
 def is_zero_shot(place: str | Path) -> bool:
@@ -39,8 +27,8 @@ def is_zero_shot(place: str | Path) -> bool:
     return str(place).startswith(PREFIX)
 
 
-def read_zero_shot(place: str) -> tuple[str, Recipe, Checkpoint]:
-    """The place from anywhere, the recipe that it stands for, and a checkpoint with nothing but a fingerprint.
+def read_zero_shot(place: str) -> tuple[str, Model, Checkpoint]:
+    """The place from anywhere, the model with its weights, and a checkpoint with nothing but a fingerprint.
 
     The fingerprint is of the model, the image size and the file of the weights, wherever that lies.
 
@@ -51,21 +39,27 @@ def read_zero_shot(place: str) -> tuple[str, Recipe, Checkpoint]:
     source, size = place.removeprefix(PREFIX), None
     if found := _SIZE.fullmatch(source):
         source, size = found["source"], (int(found["height"]), int(found["width"]))
-    model, weights = _find_model(source)
+    name, weights = _find_model(source)
     if os.path.exists(weights):
         weights = os.path.abspath(weights)
-    sizes = describe_clip(model, weights)
+    sizes = describe_clip(name, weights)
     height, width = size or (sizes.image_height, sizes.image_width)
-    values = {"model": model, "height": height, "width": width, "mean": list(sizes.mean), "std": list(sizes.std)}
-    values = {name: json.dumps(value) for name, value in values.items()}
-    values |= {"height": height, "width": width, "embedding_dim": sizes.embedding_dim}
-    recipe, nameless = (
-        parse_recipe(_RECIPE % (values | {"weights": json.dumps(named)}), place=place) for named in (weights, None)
+    encoder = {"kind": "clip", "model": name, "weights": weights}
+    tree = {
+        "images": {"height": height, "width": width, "mean": list(sizes.mean), "std": list(sizes.std)},
+        "image_encoder": encoder,
+        "text_encoder": encoder,
+        "embedding_dim": sizes.embedding_dim,
+    }
+    model = parse_model(json.dumps(tree), place=place)
+    place = f"{PREFIX}{name}/{weights}" + (f"@{height}x{width}" if size else "")
+    checkpoint = describe_elsewhere(
+        place,
+        {MODEL: dump_model(model)},
+        {WEIGHTS[0]: find_clip_weights(name, weights)},
+        before={RECIPE: dump_zero_shot_recipe(model)},
     )
-    parts = {"recipe.yaml": dump_recipe(nameless)}
-    place = f"{PREFIX}{model}/{weights}" + (f"@{height}x{width}" if size else "")
-    checkpoint = describe_elsewhere(place, parts, {"image_encoder.safetensors": find_clip_weights(model, weights)})
-    return place, recipe, checkpoint
+    return place, model, checkpoint
 
 
 def _find_model(source: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ import struct
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -63,19 +64,21 @@ class ImageTransform:
         width: int,
         mean: Sequence[float] = (0.5, 0.5, 0.5),
         std: Sequence[float] = (0.5, 0.5, 0.5),
+        resize: Literal["bicubic", "bilinear"] = "bicubic",
         flip: float = 0.0,
         crop_padding: int = 0,
         erase: float = 0.0,
     ) -> None:
-        self.height, self.width = height, width
+        self.height, self.width, self.resize = height, width, resize
         self.mean = torch.tensor(mean).view(3, 1, 1)
         self.std = torch.tensor(std).view(3, 1, 1)
+        self.size = height, width, resize
         self.flip, self.crop_padding, self.erase = flip, crop_padding, erase
 
     def read(self, path: Path) -> Tensor:
         """One image file as (3, H, W) uint8. Raises DataError."""
         image = read_image(path, smallest=(2 * self.width, 2 * self.height))
-        image = image.resize((self.width, self.height), Image.Resampling.BICUBIC)
+        image = image.resize((self.width, self.height), Image.Resampling[self.resize.upper()])
         return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
     def normalise(self, pixels: Tensor) -> Tensor:

@@ -53,6 +53,8 @@ class BertTextEncoder(nn.Module):
     Source: the text encoder of Wu et al., TCSVT 2023 (arXiv 2311.09084).
     """
 
+    can_mix, can_recompute = True, True
+
     def __init__(
         self,
         *,
@@ -96,6 +98,11 @@ class BertTextEncoder(nn.Module):
         """hidden (B, L, W) -> embedding (B, W), tokens (B, L, W)."""
         tokens = self._run(hidden, mask, self.bert.encoder.layer[self.stem_blocks :])
         return Encoded(self.bert.pooler(tokens), tokens)
+
+    def project(self, tokens: Tensor) -> Tensor:
+        """(B, L, W) -> (B, L, W) through the pooler's dense layer and tanh, which [CLS] alone was trained to take."""
+        pooler = self.bert.pooler
+        return pooler.activation(pooler.dense(tokens))
 
     def layers(self) -> list[list[nn.Parameter]]:
         """Parameters from input to output: embeddings, each block, the pooler."""

@@ -13,6 +13,7 @@ import contextlib
 import io
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -64,13 +65,27 @@ def _export(
         shapes = (shapes[0], shapes[0])  # ids and mask have the same axes
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():  # it reports its steps there
         warnings.simplefilter("ignore")
-        torch.onnx.export(
+        program = torch.onnx.export(
             half,
             arguments,
-            out,
             input_names=names,
             output_names=["embeddings"],
             dynamic_shapes=shapes,
             dynamo=True,
-            external_data=False,
         )
+        assert program is not None
+        _forget_sources(program.model)
+        program.save(out, external_data=False)
+
+
+def _forget_sources(model: Any) -> None:
+    """Remove what the exporter writes of source files and their places on this machine."""
+    for graph in (model.graph, *model.functions.values()):
+        graph.metadata_props.clear()
+        graph.doc_string = None
+        for node in graph.all_nodes():
+            node.metadata_props.clear()
+            node.doc_string = None
+        for value in (*graph.inputs, *graph.outputs):
+            value.metadata_props.clear()
+    model.metadata_props.clear()

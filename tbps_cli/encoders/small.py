@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, relu, scaled_dot_product_attention
 
 from tbps_cli.encoders.protocol import Encoded
+from tbps_cli.encoders.weights import load_strictly
 
 
 class Block(nn.Module):
@@ -32,7 +35,21 @@ class Block(nn.Module):
         return hidden + self.feedforward_out(relu(self.feedforward_in(self.feedforward_norm(hidden))))
 
 
-class SmallImageEncoder(nn.Module):
+class SmallEncoder(nn.Module):
+    """What both halves answer alike: their layers learn alike, nothing of them starts from weights."""
+
+    can_mix, can_recompute, checkpoint_activations = True, False, False
+
+    def layers(self) -> list[list[nn.Parameter]]:
+        """None: the rate of learning is that of all layers."""
+        return []
+
+    def load_pretrained(self, tensors: Mapping[str, Tensor], source: str = "the weights") -> None:
+        """Start from the weights of another small encoder of the same sizes. Raises CheckpointError."""
+        load_strictly(self, dict(tensors), source=source)
+
+
+class SmallImageEncoder(SmallEncoder):
     """A ViT that pools horizontal stripes: (B, 3, H, W) -> (B, embedding_dim).
 
     A person is upright, so a stripe is roughly a garment: the patches of each stripe are
@@ -54,7 +71,7 @@ class SmallImageEncoder(nn.Module):
         stem_blocks: int = 1,
     ) -> None:
         super().__init__()
-        self.stripes, self.stem_blocks = stripes, stem_blocks
+        self.stripes, self.stem_blocks, self.embedding_dim = stripes, stem_blocks, embedding_dim
         self.patch_height, self.patch_width = patch_height, patch_width
         patches = (image_height // patch_height) * (image_width // patch_width)
         self.patch_embedding = nn.Linear(3 * patch_height * patch_width, width)
@@ -81,8 +98,14 @@ class SmallImageEncoder(nn.Module):
         stripes = tokens.unflatten(1, (self.stripes, -1)).mean(dim=2)  # (B, stripes, W)
         return Encoded(self.projection(stripes.flatten(1)), tokens)
 
+    def project(self, tokens: Tensor) -> Tensor:
+        """(B, N, W) -> (B, N, D), each by its stripe's part of the projection."""
+        of_stripes = self.projection.weight.unflatten(1, (self.stripes, -1))  # (D, stripes, W)
+        striped = tokens.unflatten(1, (self.stripes, -1))  # (B, stripes, n, W)
+        return torch.einsum("bsnw,dsw->bsnd", striped, of_stripes).flatten(1, 2)
 
-class SmallTextEncoder(nn.Module):
+
+class SmallTextEncoder(SmallEncoder):
     """A text Transformer that first looks at neighbouring words: (B, L) -> (B, embedding_dim).
 
     A convolution over three words, before the blocks, ties a colour to its garment long before
@@ -101,7 +124,7 @@ class SmallTextEncoder(nn.Module):
         stem_blocks: int = 1,
     ) -> None:
         super().__init__()
-        self.stem_blocks = stem_blocks
+        self.stem_blocks, self.embedding_dim = stem_blocks, embedding_dim
         self.word_embedding = nn.Embedding(vocabulary_size, width, padding_idx=0)
         self.position_embedding = nn.Parameter(torch.randn(1, context_length, width) * 0.02)
         self.neighbours = nn.Linear(3 * width, width)  # a convolution, as a CPU does it fastest
@@ -132,6 +155,10 @@ class SmallTextEncoder(nn.Module):
         tokens = self.norm(hidden)
         words = tokens if mask is None else tokens.masked_fill(~mask[..., None], float("-inf"))
         return Encoded(self.projection(words.amax(dim=1)), tokens)
+
+    def project(self, tokens: Tensor) -> Tensor:
+        """(B, L, W) -> (B, L, D)."""
+        return self.projection(tokens)
 
 
 def _attention_bias(mask: Tensor | None, hidden: Tensor) -> Tensor | None:

@@ -37,6 +37,8 @@ class VitImageEncoder(nn.Module):
     Source: the image encoder of Wu et al., TCSVT 2023 (arXiv 2311.09084): vit_base_patch16_384, 384×128, stride 12.
     """
 
+    can_mix, can_recompute = True, True
+
     def __init__(
         self, *, model: str, image_height: int, image_width: int, stride: int | None = None, stem_blocks: int = 1
     ) -> None:
@@ -61,6 +63,10 @@ class VitImageEncoder(nn.Module):
         """hidden (B, N, W) -> embedding (B, D), tokens (B, N, W)."""
         tokens = self.vit.norm(self._run(hidden, self.vit.blocks[self.stem_blocks :]))
         return Encoded(self.vit.forward_head(tokens, pre_logits=True), tokens)
+
+    def project(self, tokens: Tensor) -> Tensor:
+        """(B, N, W) -> the same: W is D, and nothing is projected."""
+        return tokens
 
     def layers(self) -> list[list[nn.Parameter]]:
         """Parameters from input to output: patches and positions, each block, what follows the blocks."""

@@ -6,7 +6,8 @@ which pieces there are comes from a vocab.txt. Special tokens written out in a c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,14 @@ class WordPieceTokenizer:
                 "as google-bert/bert-base-uncased."
             )
         return tokenizer
+
+    @classmethod
+    def from_captions(cls, captions: Iterable[str], context_length: int) -> WordPieceTokenizer:
+        """Every word of the captions as one piece, and their letters, of which other words are put together."""
+        counts = Counter(word for caption in captions for word in split_words(caption))
+        letters = sorted({letter for word in counts for letter in word})
+        pieces = dict.fromkeys([PADDING, UNKNOWN, START, END, *letters, *(f"##{letter}" for letter in letters)])
+        return cls([*(pieces | dict.fromkeys(sorted(counts)))], context_length)
 
     @classmethod
     def from_text(cls, text: str, context_length: int) -> WordPieceTokenizer:

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from tbps_cli.recipe.fitting import FitRecipe
 from tbps_cli.recipe.generation import GenerationRecipe
+from tbps_cli.recipe.model import Model
 from tbps_cli.recipe.reading import (
+    dump_model,
     dump_recipe,
     load_fit_recipe,
     load_generation_recipe,
     load_recipe,
     parse_fit_recipe,
     parse_generation_recipe,
+    parse_model,
     parse_recipe,
 )
 from tbps_cli.recipe.sections import Recipe
@@ -24,9 +27,11 @@ from tbps_cli.recipe.shipped import copy_recipe, describe_recipes, find_recipe, 
 __all__ = [
     "FitRecipe",
     "GenerationRecipe",
+    "Model",
     "Recipe",
     "copy_recipe",
     "describe_recipes",
+    "dump_model",
     "dump_recipe",
     "find_recipe",
     "load_fit_recipe",
@@ -34,6 +39,7 @@ __all__ = [
     "load_recipe",
     "parse_fit_recipe",
     "parse_generation_recipe",
+    "parse_model",
     "parse_recipe",
     "shipped_recipes",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
 
@@ -15,7 +15,36 @@ STEM = "blocks before the mixup seam"
 WEIGHTS = "a hub name, a folder or a file to start from; absent: random weights"
 
 
-class SmallImageEncoderSection(Section):
+def check_blocks(place: str, width: int, heads: int, depth: int, stem_blocks: int) -> None:
+    """Raises ValueError where attention heads do not divide the width, or the mixup seam is behind the last block."""
+    if width % heads:
+        raise ValueError(f"{place}.width {width} is no multiple of {place}.heads {heads}")
+    if stem_blocks > depth:
+        raise ValueError(f"{place}.stem_blocks {stem_blocks} is more than its depth {depth}")
+
+
+class EncoderSection(Section):
+    """An encoder of one kind: its sizes, and where it starts from."""
+
+    @property
+    def source(self) -> str | None:
+        """Where its weights come from; None: they are random."""
+        return None
+
+    def check_shape(self, place: str) -> None:
+        """Raises ValueError for sizes that do not fit each other."""
+
+
+AnySection = TypeVar("AnySection", bound=EncoderSection)
+
+
+def without_sources(section: AnySection) -> AnySection:
+    """What an encoder is, and nothing of where it started from."""
+    sources = {"weights", "vocabulary"} & set(type(section).model_fields)
+    return section.model_copy(update=dict.fromkeys(sources))
+
+
+class SmallImageEncoderSection(EncoderSection):
     """Keywords of `encoders.small.SmallImageEncoder`, less what other sections know."""
 
     kind: Literal["small"]
@@ -27,8 +56,11 @@ class SmallImageEncoderSection(Section):
     stripes: Size = Field(description="horizontal stripes that are pooled one by one")
     stem_blocks: Seam = Field(1, description=STEM)
 
+    def check_shape(self, place: str) -> None:
+        check_blocks(place, self.width, self.heads, self.depth, self.stem_blocks)
 
-class SmallTextEncoderSection(Section):
+
+class SmallTextEncoderSection(EncoderSection):
     """Keywords of `encoders.small.SmallTextEncoder`, less what other sections know."""
 
     kind: Literal["small"]
@@ -38,8 +70,11 @@ class SmallTextEncoderSection(Section):
     heads: Size
     stem_blocks: Seam = Field(1, description=STEM)
 
+    def check_shape(self, place: str) -> None:
+        check_blocks(place, self.width, self.heads, self.depth, self.stem_blocks)
 
-class VitImageEncoderSection(Section):
+
+class VitImageEncoderSection(EncoderSection):
     """Keywords of `encoders.vit.VitImageEncoder`, less what other sections know, and its weights."""
 
     kind: Literal["vit"]
@@ -48,8 +83,12 @@ class VitImageEncoderSection(Section):
     stem_blocks: Seam = Field(1, description=STEM)
     weights: Source | None = Field(None, description=WEIGHTS)
 
+    @property
+    def source(self) -> str | None:
+        return self.weights
 
-class BertTextEncoderSection(Section):
+
+class BertTextEncoderSection(EncoderSection):
     """Keywords of `encoders.bert.BertTextEncoder`, less what other sections know, its words and its weights."""
 
     kind: Literal["bert"]
@@ -60,11 +99,20 @@ class BertTextEncoderSection(Section):
     feedforward: Annotated[int, Field(ge=1, le=65_536)] = 3072
     dropout: Share = 0.1
     stem_blocks: Seam = Field(1, description=STEM)
-    vocabulary: Source = Field(description="a hub name, or a folder with vocab.txt")
+    vocabulary: Source | None = Field(
+        None, description="a hub name, or a folder with vocab.txt; absent: the words of the training captions"
+    )
     weights: Source | None = Field(None, description=WEIGHTS)
 
+    @property
+    def source(self) -> str | None:
+        return self.weights
 
-class ClipImageEncoderSection(Section):
+    def check_shape(self, place: str) -> None:
+        check_blocks(place, self.width, self.heads, self.depth, self.stem_blocks)
+
+
+class ClipImageEncoderSection(EncoderSection):
     """Keywords of `encoders.clip.ClipImageEncoder`, less what other sections know, and its weights."""
 
     kind: Literal["clip"]
@@ -73,8 +121,12 @@ class ClipImageEncoderSection(Section):
     stem_blocks: Seam = Field(1, description=STEM)
     weights: Source | None = Field(None, description=f"an open_clip tag such as openai, {WEIGHTS}")
 
+    @property
+    def source(self) -> str | None:
+        return self.weights
 
-class ClipTextEncoderSection(Section):
+
+class ClipTextEncoderSection(EncoderSection):
     """Keywords of `encoders.clip.ClipTextEncoder`, and its weights."""
 
     kind: Literal["clip"]
@@ -83,6 +135,10 @@ class ClipTextEncoderSection(Section):
     stem_blocks: Seam = Field(1, description=STEM)
     vocabulary: Source | None = Field(None, description="a folder with tokenizer.json, where open_clip ships none")
     weights: Source | None = Field(None, description=f"an open_clip tag such as openai, {WEIGHTS}")
+
+    @property
+    def source(self) -> str | None:
+        return self.weights
 
 
 ImageEncoderSection = Annotated[

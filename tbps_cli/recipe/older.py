@@ -38,7 +38,8 @@ def translate_losses(tree: dict[str, Any], place: str) -> str:
         losses.append({"kind": "words", **words})
     tree["losses"] = losses
     shown = yaml.safe_dump({"losses": losses}, default_flow_style=True, sort_keys=False, width=10_000).strip()
-    return f"{place}: {' and '.join(old)}: is read until 1.0. It is now {shown[1:-1]}"
+    names = f"{' and '.join(old)} {'is' if len(old) == 1 else 'are'}"
+    return f"{place}: {names} now {shown[1:-1]}; the old form is read until 1.0."
 
 
 def translate_override(key: str, value: Any, tree: dict[str, Any]) -> list[tuple[str, Any]]:
@@ -68,4 +69,4 @@ def translate_override(key: str, value: Any, tree: dict[str, Any]) -> list[tuple
 def describe_override(old: str, new: list[tuple[str, Any]]) -> str:
     """What to tell of a `--set` that is called otherwise now."""
     settings = " ".join(f"--set {key}={json.dumps(value)}" for key, value in new)
-    return f"--set {old}: is read until 1.0. It is now {settings}"
+    return f"--set {old} is now {settings}; the old form is read until 1.0."

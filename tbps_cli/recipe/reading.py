@@ -15,12 +15,13 @@ from tbps_cli.errors import RecipeError
 from tbps_cli.recipe.fields import Section
 from tbps_cli.recipe.fitting import FitRecipe
 from tbps_cli.recipe.generation import GenerationRecipe
+from tbps_cli.recipe.model import Model
 from tbps_cli.recipe.older import OLD, describe_override, translate_losses, translate_override
 from tbps_cli.recipe.sections import Recipe
 from tbps_cli.recipe.strict_yaml import parse_yaml
 
 LARGEST_RECIPE = 1_000_000  # bytes
-AnyRecipe = TypeVar("AnyRecipe", Recipe, GenerationRecipe, FitRecipe)
+AnyRecipe = TypeVar("AnyRecipe", Recipe, GenerationRecipe, FitRecipe, Model)
 KINDS: tuple[type[Recipe] | type[GenerationRecipe] | type[FitRecipe], ...] = (Recipe, GenerationRecipe, FitRecipe)
 
 
@@ -81,7 +82,18 @@ def parse_fit_recipe(text: str, *, place: str) -> FitRecipe:
 def dump_recipe(recipe: Recipe | GenerationRecipe | FitRecipe) -> str:
     """Write a recipe, defaults included, as YAML that is read back equal."""
     tree = recipe.model_dump(mode="json", exclude_none=True, by_alias=True)
-    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+    first = {key: tree.pop(key) for key in ("name", "seed", "data", "proximity") if key in tree}
+    return yaml.safe_dump(first | tree, sort_keys=False, allow_unicode=True, width=float("inf"))
+
+
+def dump_model(model: Model) -> str:
+    """Write the model of a recipe, or one without a training, as YAML that `parse_model` reads back equal."""
+    return yaml.safe_dump(model.model.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
+
+
+def parse_model(text: str, *, place: str) -> Model:
+    """Turn YAML text into a model; `place` names the text in messages. Raises RecipeError."""
+    return _parse(Model, text, place)
 
 
 def _read(path: Path) -> str:
@@ -125,19 +137,17 @@ def _parse(
         raise RecipeError("\n".join(_explain(problem, place, kind) for problem in error.errors())) from None
 
 
-def _refuse_other_command(
-    kind: type[Recipe] | type[GenerationRecipe] | type[FitRecipe], tree: dict[str, Any], place: str
-) -> None:
+def _refuse_other_command(kind: type[Section], tree: dict[str, Any], place: str) -> None:
     """One message instead of many unknown keys, for a recipe that is given to the wrong command."""
     keys = set(tree)
-    if keys <= _keys_of(kind):
+    if kind not in KINDS or keys <= _keys_of(kind):
         return
     for other in KINDS:
         if keys <= _keys_of(other):
             raise RecipeError(f"{place}: this is a recipe of `tbps {other.COMMAND}`, not of `tbps {kind.COMMAND}`.")
 
 
-def _keys_of(kind: type[Recipe] | type[GenerationRecipe] | type[FitRecipe]) -> set[str]:
+def _keys_of(kind: type[Section]) -> set[str]:
     return {*kind.model_fields, *(OLD if kind is Recipe else ())}
 
 

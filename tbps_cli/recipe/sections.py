@@ -6,9 +6,10 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from tbps_cli.recipe.encoder_sections import ImageEncoderSection, SmallImageEncoderSection, TextEncoderSection
-from tbps_cli.recipe.fields import Count, Decay, Folders, Positive, Section, Share, Size, Triple
+from tbps_cli.recipe.encoder_sections import BertTextEncoderSection
+from tbps_cli.recipe.fields import Count, Decay, Folders, Positive, Section, Share
 from tbps_cli.recipe.losses import Losses
+from tbps_cli.recipe.model import ImageSection, Model
 
 
 class DataSection(Section):
@@ -44,13 +45,9 @@ class ProximitySection(Section):
     )
 
 
-class ImagesSection(Section):
-    """Size, normalisation and augmentation of the images; keywords of `ImageTransform`."""
+class ImagesSection(ImageSection):
+    """What the image encoder is handed, and how training images vary; keywords of `ImageTransform`."""
 
-    height: Size = Field(description="pixels")
-    width: Size = Field(description="pixels")
-    mean: tuple[float, float, float] = Field((0.5, 0.5, 0.5), description="of R, G and B, in fractions")
-    std: Triple = Field((0.5, 0.5, 0.5), description="of R, G and B, in fractions")
     flip: Share = Field(0.0, description="chance that a training image is mirrored")
     crop_padding: int = Field(0, ge=0, le=4096, description="pixels a training image is shifted by at most")
     erase: Share = Field(0.0, description="chance that a rectangle of a training image is painted over")
@@ -130,8 +127,8 @@ class TrainingSection(Section):
     tensorboard: bool = Field(False, description="also write curves for TensorBoard")
 
 
-class Recipe(Section):
-    """One training, whole."""
+class Recipe(Model):
+    """One training, whole: a model, and how it comes about."""
 
     COMMAND: ClassVar[str] = "train"
 
@@ -140,9 +137,6 @@ class Recipe(Section):
     data: DataSection
     proximity: ProximitySection | None = None
     images: ImagesSection
-    image_encoder: ImageEncoderSection
-    text_encoder: TextEncoderSection
-    embedding_dim: Size
     losses: Losses
     optim: OptimSection
     schedule: ScheduleSection
@@ -152,29 +146,14 @@ class Recipe(Section):
     training: TrainingSection
 
     @model_validator(mode="after")
-    def _shapes_fit(self) -> Recipe:
-        if isinstance(self.image_encoder, SmallImageEncoderSection):
-            _check_stripes(self.images, self.image_encoder)
+    def _sections_fit(self) -> Recipe:
         if self.data.sampler == "proximity" and self.proximity is None:
             raise ValueError("data.sampler proximity needs pairs that were generated: name them in proximity.pairs")
         if self.schedule.warmup and self.schedule.warmup_epochs:
             raise ValueError("schedule.warmup and schedule.warmup_epochs: give one of the two")
-        for place in ("image_encoder", "text_encoder"):
-            section = getattr(self, place)
-            width, heads, depth = (getattr(section, name, None) for name in ("width", "heads", "depth"))
-            if width and heads and width % heads:
-                raise ValueError(f"{place}.width {width} is no multiple of {place}.heads {heads}")
-            if depth is not None and section.stem_blocks > depth:
-                raise ValueError(f"{place}.stem_blocks {section.stem_blocks} is more than its depth {depth}")
+        text = self.text_encoder
+        if isinstance(text, BertTextEncoderSection) and text.weights and not text.vocabulary:
+            raise ValueError(
+                "text_encoder.weights needs text_encoder.vocabulary, the words that they were trained with"
+            )
         return self
-
-
-def _check_stripes(images: ImagesSection, encoder: SmallImageEncoderSection) -> None:
-    """The small image encoder cuts an image into whole patches, and those into whole stripes."""
-    for side in ("height", "width"):
-        pixels, patch = getattr(images, side), getattr(encoder, f"patch_{side}")
-        if pixels % patch:
-            raise ValueError(f"images.{side} {pixels} is no multiple of image_encoder.patch_{side} {patch}")
-    rows = images.height // encoder.patch_height
-    if rows % encoder.stripes:
-        raise ValueError(f"{rows} rows of patches cannot be split evenly into image_encoder.stripes {encoder.stripes}")

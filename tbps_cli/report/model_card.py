@@ -77,9 +77,9 @@ tbps search "woman in red coat" --gallery g.h5
 ## Files
 
 {files}
-Fingerprint `{model.fingerprint}`: sha256 over weights, vocabulary and recipe; galleries name it.
+Fingerprint `{model.fingerprint}`: sha256 over weights, vocabulary and model; galleries name it.
 
-## Recipe
+## {"Recipe" if "training:" in model.recipe else "Model"}
 
 ```yaml
 {model.recipe.rstrip()}

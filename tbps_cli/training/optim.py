@@ -67,14 +67,13 @@ def _scale_layers(model: nn.Module, decay: float) -> dict[int, float]:
     if decay == 1.0:
         return {}
     # A method of the class; many a module has a list of modules by that name.
-    encoders = [cast(Layered, module) for module in model.modules() if hasattr(type(module), "layers")]
-    if not encoders:
+    layered = [cast(Layered, module).layers() for module in model.modules() if hasattr(type(module), "layers")]
+    if not any(layered):
         raise RecipeError(
             f"optim.layer_decay {decay} needs an encoder that knows its layers; these do not. Leave it out."
         )
     scales: dict[int, float] = {}
-    for encoder in encoders:
-        layers = encoder.layers()
+    for layers in layered:
         for number, layer in enumerate(layers):
             scales |= {id(parameter): decay ** (len(layers) - 1 - number) for parameter in layer}
     return scales

@@ -117,10 +117,10 @@ def test_a_recipe_of_0_1_0_is_the_same_as_before_with_a_note() -> None:
     assert parse_recipe(text, place="my.yaml", note=notes.append) == toy()
     (note,) = notes
     assert note == (
-        "my.yaml: loss and words: is read until 1.0. It is now losses: [{kind: contrastive, from: 0.5, temperature: "
-        "0.05, same_person: masked}, {kind: words, fewest: 30, most: 0.5, weight: 0.05}]"
+        "my.yaml: loss and words are now losses: [{kind: contrastive, from: 0.5, temperature: 0.05, same_person: "
+        "masked}, {kind: words, fewest: 30, most: 0.5, weight: 0.05}]; the old form is read until 1.0."
     )
-    shown = with_losses(note.partition("now ")[2])
+    shown = with_losses(note.partition("now ")[2].partition(";")[0])
     assert parse_recipe(shown, place="my.yaml", note=notes.append) == toy()
     assert len(notes) == 1
 
@@ -173,7 +173,8 @@ def test_what_is_wrong_in_the_old_form_is_named_in_the_new_one(text: str, said: 
 def test_a_setting_of_0_1_0_does_what_it_did_with_a_note(old: str, new: list[str]) -> None:
     notes: list[str] = []
     assert load_recipe(find_recipe("toy"), [old], note=notes.append) == toy(*new)
-    assert notes == [f"--set {old}: is read until 1.0. It is now {' '.join(f'--set {setting}' for setting in new)}"]
+    named = " ".join(f"--set {setting}" for setting in new)
+    assert notes == [f"--set {old} is now {named}; the old form is read until 1.0."]
 
 
 def test_an_old_setting_that_would_mean_something_else_names_the_new_one() -> None:
@@ -197,5 +198,5 @@ def test_the_command_line_tells_of_an_old_key_on_stderr(tmp_path: Path) -> None:
     (tmp_path / "my.yaml").write_text(with_losses(OLD_LOSS))
     result = CliRunner().invoke(command, [str(tmp_path / "my.yaml"), "--device", "none"])
     assert result.exit_code
-    assert "my.yaml: loss: is read until 1.0. It is now losses: [{kind: contrastive" in result.stderr
+    assert "my.yaml: loss is now losses: [{kind: contrastive" in result.stderr
     assert result.stdout == ""

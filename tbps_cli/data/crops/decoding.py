@@ -64,7 +64,9 @@ class UnreadableCropError(Exception):
     """One crop cannot be read; the message is the reason, without the name."""
 
 
-def decode_chunk(places: Sequence[Place], known: np.ndarray | None, height: int, width: int) -> DecodedChunk:
+def decode_chunk(
+    places: Sequence[Place], known: np.ndarray | None, height: int, width: int, resize: str = "bicubic"
+) -> DecodedChunk:
     """Read, hash and decode some crops.
 
     known: (n, 16) uint8 or None; a crop whose bytes have the hash that is known of them is not decoded.
@@ -82,7 +84,7 @@ def decode_chunk(places: Sequence[Place], known: np.ndarray | None, height: int,
             if known is not None and digest == known[position].tobytes():
                 unchanged.append(position)
                 continue
-            pixels.append(decode_crop(content, height, width))
+            pixels.append(decode_crop(content, height, width, resize))
             positions.append(position)
         except UnreadableCropError as error:
             problems.append((position, str(error)))
@@ -110,7 +112,7 @@ def open_without_waiting(path: Any, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def decode_crop(content: bytes, height: int, width: int) -> np.ndarray:
+def decode_crop(content: bytes, height: int, width: int, resize: str = "bicubic") -> np.ndarray:
     """An image file as upright RGB of the asked size, (3, H, W) uint8; large JPEG at a reduced scale.
 
     The reduced scale keeps at least twice the asked size. Raises UnreadableCropError.
@@ -128,7 +130,7 @@ def decode_crop(content: bytes, height: int, width: int) -> np.ndarray:
                     lies = image.getexif().get(ORIENTATION) in (5, 6, 7, 8)
                     image.draft("RGB", (2 * height, 2 * width) if lies else (2 * width, 2 * height))
                 upright = to_rgb(ImageOps.exif_transpose(image))
-        return np.asarray(upright.resize((width, height), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
+        return np.asarray(upright.resize((width, height), Image.Resampling[resize.upper()])).transpose(2, 0, 1)
     except UnidentifiedImageError:  # its own words hold an address in memory
         raise UnreadableCropError(f"not an image that tbps reads ({', '.join(FORMATS)}).") from None
     except Image.DecompressionBombError:

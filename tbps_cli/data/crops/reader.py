@@ -57,8 +57,8 @@ class CropReader:
     At most BATCHES_AHEAD · workers batches are held, B · 3 · H · W bytes each.
     """
 
-    def __init__(self, height: int, width: int, *, batch: int, workers: int = 0) -> None:
-        self.height, self.width, self.batch, self.workers = height, width, batch, workers
+    def __init__(self, height: int, width: int, resize: str = "bicubic", *, batch: int, workers: int = 0) -> None:
+        self.size, self.batch, self.workers = (height, width, resize), batch, workers
 
     def count_batches(self, crops: Crops) -> int:
         """Number of batches, the last of which may be short."""
@@ -76,7 +76,7 @@ class CropReader:
         if self.workers == 0:
             for number in numbers:
                 places, hashes = self._job(crops, number, known)
-                yield self._batch(crops, number, decode_chunk(places, hashes, self.height, self.width))
+                yield self._batch(crops, number, decode_chunk(places, hashes, *self.size))
             return
         context = multiprocessing.get_context("spawn")
         executor = ProcessPoolExecutor(self.workers, context, initializer=start_worker)
@@ -84,7 +84,7 @@ class CropReader:
         try:
             for number in numbers:
                 places, hashes = self._job(crops, number, known)
-                waiting.append((number, executor.submit(decode_chunk, places, hashes, self.height, self.width)))
+                waiting.append((number, executor.submit(decode_chunk, places, hashes, *self.size)))
                 if len(waiting) >= BATCHES_AHEAD * self.workers:
                     yield self._take(crops, waiting)
             while waiting:

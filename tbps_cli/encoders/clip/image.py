@@ -30,6 +30,8 @@ class ClipImageEncoder(nn.Module):
     model cannot read.
     """
 
+    can_recompute = True
+
     def __init__(
         self, *, model: str, image_height: int, image_width: int, stride: int | None = None, stem_blocks: int = 1
     ) -> None:
@@ -52,6 +54,10 @@ class ClipImageEncoder(nn.Module):
     def trunk(self, hidden: Tensor, mask: Tensor | None = None) -> Encoded:
         """hidden (B, N, W) -> embedding (B, D), tokens (B, N, W)."""
         return self.tower.pool(self._run(hidden, slice(self.stem_blocks, None)))
+
+    def project(self, tokens: Tensor) -> Tensor:
+        """(B, N, W) -> (B, N, D). Raises RecipeError for families that pool before they project."""
+        return self.tower.project(tokens)
 
     def layers(self) -> list[list[nn.Parameter]]:
         """Parameters from input to output: patches and positions, each block, what follows the blocks."""

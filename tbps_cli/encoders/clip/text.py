@@ -37,6 +37,8 @@ class ClipTextEncoder(nn.Module):
     or a context that it cannot read.
     """
 
+    can_mix, can_recompute = True, True
+
     def __init__(self, *, model: str, context_length: int | None = None, stem_blocks: int = 1) -> None:
         super().__init__()
         sizes = describe_clip(model)
@@ -61,6 +63,10 @@ class ClipTextEncoder(nn.Module):
         tokens = self.net.ln_final(self._run(hidden, slice(self.stem_blocks, None)))
         pooled = tokens[:, -1] if mask is None else _pick_last(tokens, mask)
         return Encoded(self._project(pooled), tokens)
+
+    def project(self, tokens: Tensor) -> Tensor:
+        """(B, L, W) -> (B, L, D)."""
+        return self._project(tokens)
 
     def layers(self) -> list[list[nn.Parameter]]:
         """Parameters from input to output: words and positions, each block, final norm and projection."""

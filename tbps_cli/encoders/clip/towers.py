@@ -59,6 +59,13 @@ class ImageTower(nn.Module, ABC):
     def pool(self, hidden: Tensor) -> Encoded:
         """hidden (B, N, W) behind the last block -> the embedding, and the tokens that it was made of."""
 
+    def project(self, tokens: Tensor) -> Tensor:
+        """Tokens (B, N, W) -> (B, N, D). Raises RecipeError for a family that pools before it projects."""
+        raise RecipeError(
+            f"the image half of {type(self).__name__} pools its tokens before it projects them, so that a loss on "
+            "tokens has nothing to compare. Choose an encoder such as ViT-B-16."
+        )
+
     def fit_positions(self, positions: Tensor) -> Tensor:
         """(P + n, W) or (1, P + n, W) of the native or any square grid -> of this grid; others stay as they are."""
         rows = positions if positions.ndim == 3 else positions[None]
@@ -98,6 +105,9 @@ class OpenClipVit(ImageTower):
             tokens = net.ln_post(hidden)
             pooled = net._global_pool(tokens)[0]
         return Encoded(pooled @ net.proj, tokens)
+
+    def project(self, tokens: Tensor) -> Tensor:
+        return super().project(tokens) if self.net.attn_pool is not None else tokens @ self.net.proj
 
 
 class TimmVit(ImageTower):

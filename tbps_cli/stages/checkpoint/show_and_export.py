@@ -12,17 +12,17 @@ from typing import Any
 import torch
 
 from tbps_cli import __version__
-from tbps_cli.assembly.models import LoadedEncoder, load_encoder
-from tbps_cli.checkpoint import MANIFEST, Checkpoint
+from tbps_cli.assembly.models import LoadedEncoder, load_encoder, read_recipe
+from tbps_cli.checkpoint import MODEL, RECIPE, VOCABULARY, WEIGHTS, digest_files, fingerprint_of, write_manifest
 from tbps_cli.data.layouts import LAYOUTS
 from tbps_cli.errors import OutputError
-from tbps_cli.recipe import dump_recipe
+from tbps_cli.recipe import dump_model, dump_recipe
 from tbps_cli.report.model_card import ShownModel, write_card
 from tbps_cli.runtime import SILENCE, Progress
 
 CARD = "README.md"
 METRICS = {"rank-1": "rank_1", "rank-5": "rank_5", "rank-10": "rank_10", "mAP": "mean_ap", "mINP": "mean_inp"}
-NEEDED = ("image_encoder.safetensors", "text_encoder.safetensors", "vocabulary.txt", "recipe.yaml", "report.json")
+REPORT = "report.json"
 EXAMPLES = ("woman in a red coat", "man with a backpack")  # what the text half is traced with
 
 
@@ -32,7 +32,7 @@ class CheckpointFacts:
 
     folder: Path
     name: str
-    dataset: str
+    dataset: str | None  # None: it was not trained here
     epoch: int | None
     batch: int  # batches of the next epoch that it has seen too
     measured: dict[str, float]  # on val, by the names of METRICS
@@ -71,7 +71,7 @@ def export_checkpoint(path: Path, out: Path, *, onnx: bool = False, progress: Pr
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        _copy(encoder.checkpoint, partial)
+        _write_parts(encoder, partial)
         if onnx:
             _export_onnx(encoder, partial, progress)
         files = tuple(sorted(path.name for path in partial.iterdir()))
@@ -85,23 +85,31 @@ def export_checkpoint(path: Path, out: Path, *, onnx: bool = False, progress: Pr
 
 
 def _without_places(recipe: str) -> str:
-    """A recipe's text with the last part alone of every absolute path: where its author kept things is nobody's."""
-    return re.sub(r"(: )/\S*/(\S+)$", r"\1\2", recipe, flags=re.MULTILINE)
+    """A recipe's text with the last part alone of every path: where its author kept things is nobody's."""
+    return re.sub(r"^(\s*(?:- |\w+: )['\"]?)(?:~|\.\.|)/.*/(.+)$", r"\1\2", recipe, flags=re.MULTILINE)
 
 
-def _copy(checkpoint: Checkpoint, folder: Path) -> None:
-    """Copy what embedding needs, with a manifest of just that."""
-    digests = {name: digest for name, digest in checkpoint.digests.items() if name in NEEDED}
-    for name in digests:
+def _write_parts(encoder: LoadedEncoder, folder: Path) -> None:
+    """Write what embedding needs, and how it came about, with a manifest of just that."""
+    checkpoint = encoder.checkpoint
+    for name in (*WEIGHTS, VOCABULARY):
         shutil.copyfile(checkpoint.folder / name, folder / name)
-    manifest = json.loads((checkpoint.folder / MANIFEST).read_text(encoding="utf-8")) | {"files": digests}
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
+    report = checkpoint.read_json(REPORT)
+    if isinstance(report.get("dataset"), str):
+        report["dataset"] = Path(report["dataset"]).name
+    texts = {MODEL: dump_model(encoder.model), REPORT: json.dumps(report, indent=2) + "\n"}
+    if (recipe := read_recipe(checkpoint)) is not None:
+        texts[RECIPE] = _without_places(dump_recipe(recipe))
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    formerly = [known for known in checkpoint.fingerprints if known != fingerprint_of(digest_files(folder))]
+    write_manifest(folder, formerly)
 
 
 def _export_onnx(encoder: LoadedEncoder, folder: Path, progress: Progress) -> None:
     from tbps_cli.encoders.onnx import export_image_encoder, export_text_encoder
 
-    images = encoder.recipe.images
+    images = encoder.model.images
     with progress.track("exporting to ONNX", 2) as advance:
         export_image_encoder(encoder.dual, images.height, images.width, folder / "image_encoder.onnx")
         advance(1, "")
@@ -110,21 +118,21 @@ def _export_onnx(encoder: LoadedEncoder, folder: Path, progress: Progress) -> No
 
 
 def _list_facts(encoder: LoadedEncoder) -> CheckpointFacts:
-    recipe, checkpoint = encoder.recipe, encoder.checkpoint
-    report = checkpoint.read_json("report.json")
+    model, checkpoint, recipe = encoder.model, encoder.checkpoint, read_recipe(encoder.checkpoint)
+    report = checkpoint.read_json(REPORT)
     val = report.get("val") or report.get("best") or {}
     return CheckpointFacts(
         folder=checkpoint.folder,
-        name=recipe.name,
-        dataset=recipe.data.dataset,
+        name=recipe.name if recipe else checkpoint.folder.name,
+        dataset=recipe.data.dataset if recipe else None,
         epoch=report.get("epoch"),
         batch=report.get("batch", 0),
         measured={name: val[field] for name, field in METRICS.items() if isinstance(val.get(field), float)},
-        image_encoder=recipe.image_encoder.kind,
-        text_encoder=recipe.text_encoder.kind,
+        image_encoder=model.image_encoder.kind,
+        text_encoder=model.text_encoder.kind,
         parameters=sum(parameter.numel() for parameter in encoder.dual.parameters()),
-        embedding_dim=recipe.embedding_dim,
-        image_size=(recipe.images.height, recipe.images.width),
+        embedding_dim=model.embedding_dim,
+        image_size=(model.images.height, model.images.width),
         context_length=encoder.tokenizer.context_length,
         bytes=sum((checkpoint.folder / name).stat().st_size for name in checkpoint.digests),
         fingerprint=checkpoint.fingerprint,
@@ -133,17 +141,18 @@ def _list_facts(encoder: LoadedEncoder) -> CheckpointFacts:
 
 def _as_shown(encoder: LoadedEncoder, files: tuple[str, ...]) -> ShownModel:
     facts = _list_facts(encoder)
-    layout = LAYOUTS.get(facts.dataset)
+    dataset, recipe = facts.dataset or "data that it does not name", read_recipe(encoder.checkpoint)
+    layout = LAYOUTS.get(dataset)
     return ShownModel(
         name=facts.name,
         architecture=f"{facts.image_encoder} and {facts.text_encoder}",
-        dataset=layout.folder if layout else Path(facts.dataset).name,
+        dataset=layout.folder if layout else Path(dataset).name,
         licence=layout.licence if layout else "whatever holds for your own data",
         parameters=facts.parameters,
         embedding_dim=facts.embedding_dim,
         epoch=facts.epoch,
         measured=facts.measured,
-        recipe=_without_places(dump_recipe(encoder.recipe)),
+        recipe=_without_places(dump_recipe(recipe) if recipe else dump_model(encoder.model)),
         fingerprint=facts.fingerprint,
         version=__version__,
         files=files,

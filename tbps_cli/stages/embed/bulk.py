@@ -114,7 +114,7 @@ def embed_crops(
             crops = list_crops(sources, root=grown.root if grown else root, stdin=stdin)
             encoder = load_encoder(checkpoint, found, text=False)
             if grown is not None:
-                grown.match(crops, encoder.checkpoint.fingerprint, encoder.recipe.embedding_dim)
+                grown.match(crops, encoder.checkpoint.fingerprint, encoder.model.embedding_dim)
         job = _Job(encoder, crops, folder, batch, compile, workers, strict, append or overwrite, grown, metadata)
         return job.run(processes, precision, progress if processes.is_first else SILENCE, overwrite=overwrite)
 
@@ -206,16 +206,14 @@ class _Job:
         if asked != "auto":
             return asked
         rows = np.unique(np.linspace(0, self.crops.count - 1, SAMPLED).astype(np.int64))
-        size = self.encoder.transform.height, self.encoder.transform.width
-        sample = decode_chunk([self.crops.place(int(row)) for row in rows], None, *size).pixels
+        sample = decode_chunk([self.crops.place(int(row)) for row in rows], None, *self.encoder.transform.size).pixels
         if not len(sample):
             return "float32"
         dual, transform = self.encoder.dual, self.encoder.transform
         return choose_precision(lambda name: BulkEncoder(dual, transform, name), torch.from_numpy(sample))
 
     def _read(self, parts: Sequence[int]) -> Generator[CropBatch, None, None]:
-        size = self.encoder.transform.height, self.encoder.transform.width
-        reader = CropReader(*size, batch=self.batch, workers=self.workers)
+        reader = CropReader(*self.encoder.transform.size, batch=self.batch, workers=self.workers)
         spans = [self._span(number) for number in parts]
         numbers = (row // self.batch for span in spans for row in span[:: self.batch])
         return reader.read(self.crops, numbers, known=self.grown.known if self.grown else None)
@@ -243,7 +241,7 @@ class _Job:
         reasons = json.dumps([problem.reason for problem in unreadable]).encode()
         return Part(
             np.concatenate(rows),
-            np.concatenate([np.empty((0, self.encoder.recipe.embedding_dim), np.float16), *features]),
+            np.concatenate([np.empty((0, self.encoder.model.embedding_dim), np.float16), *features]),
             np.concatenate(hashes),
             np.array(unchanged, dtype=np.int64),
             np.array([problem.row for problem in unreadable], dtype=np.int64),
@@ -298,7 +296,7 @@ class _Job:
     def _join(self, info: FeatureInfo, metadata: Metadata | None, progress: Progress) -> None:
         parts = range(self._parts)
         with (
-            FeatureWriter(self.folder.out, info, self.encoder.recipe.embedding_dim, overwrite=self.replaces) as writer,
+            FeatureWriter(self.folder.out, info, self.encoder.model.embedding_dim, overwrite=self.replaces) as writer,
             progress.track("writing the gallery", self._parts) as advance,
         ):
             kinds = join_columns(self.grown.kinds if self.grown else {}, metadata)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tbps_cli.assembly.datasets import open_dataset
 from tbps_cli.assembly.models import LoadedEncoder, load_encoder
+from tbps_cli.checkpoint import RECIPE
 from tbps_cli.data.images import ImageFiles, load_pixels
 from tbps_cli.data.records import Split, flatten_captions, refuse_repeats, select_split
 from tbps_cli.data.transforms import ImageTransform
@@ -19,7 +20,7 @@ from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.encoders.tokenizer import Tokenizer
 from tbps_cli.errors import DataError
 from tbps_cli.features import FeatureInfo, FeatureWriter
-from tbps_cli.recipe import dump_recipe
+from tbps_cli.recipe import dump_model
 from tbps_cli.runtime import SILENCE, Progress, find_device
 
 BATCH = 64  # rows; the boundaries are fixed, so that the same rows give the same bits
@@ -57,7 +58,7 @@ def embed_dataset(
     refuse_repeats(records, dataset=dataset)
     captions = flatten_captions(records)
     info = describe(encoder, dataset=dataset, split=split, root=source.folder)
-    with FeatureWriter(out, info, encoder.recipe.embedding_dim, overwrite=overwrite) as writer:
+    with FeatureWriter(out, info, encoder.model.embedding_dim, overwrite=overwrite) as writer:
         with progress.track("embedding images", len(records)) as advance:
             paths = [record.image for record in records]
             for rows, embeddings, problems in embed_images(encoder.dual, encoder.transform, paths, workers):
@@ -109,11 +110,17 @@ def describe(encoder: LoadedEncoder, *, dataset: str, split: str, root: Path) ->
     return FeatureInfo(
         checkpoint=encoder.place,
         checkpoint_sha256=encoder.checkpoint.fingerprint,
-        recipe=dump_recipe(encoder.recipe),
+        recipe=_describe_model(encoder),
         dataset=dataset,
         split=split,
         root=str(root.resolve()),
     )
+
+
+def _describe_model(encoder: LoadedEncoder) -> str:
+    """The recipe of a model that was trained here, else what it is."""
+    is_trained = RECIPE in encoder.checkpoint.digests
+    return encoder.checkpoint.read_text(RECIPE) if is_trained else dump_model(encoder.model)
 
 
 def _batches(count: int) -> list[range]:

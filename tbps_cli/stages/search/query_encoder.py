@@ -56,7 +56,7 @@ def load_asker(
 
 def check_asker(encoder: LoadedEncoder, info: AskedInfo, place: str) -> None:
     """Raises FeatureMismatchError when a gallery was embedded by another checkpoint."""
-    if encoder.checkpoint.fingerprint != info.checkpoint_sha256:
+    if info.checkpoint_sha256 not in encoder.checkpoint.fingerprints:
         raise FeatureMismatchError(
             f"{place} was embedded with {info.checkpoint} ({info.checkpoint_sha256[:12]}…), "
             f"the query with {encoder.place} ({encoder.checkpoint.fingerprint[:12]}…), "

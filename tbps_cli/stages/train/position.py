@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tbps_cli.assembly.models import VOCABULARY
-from tbps_cli.checkpoint import open_checkpoint, restore_checkpoint
+from tbps_cli.checkpoint import VOCABULARY, open_checkpoint, restore_checkpoint
 from tbps_cli.encoders.tokenizer import Tokenizer
 from tbps_cli.errors import TrainingError
 from tbps_cli.processes import Processes

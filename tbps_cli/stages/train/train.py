@@ -12,16 +12,16 @@ from typing import Any
 
 import torch
 
-from tbps_cli.assembly.encoders import HALVES, build_tokenizer
-from tbps_cli.assembly.models import VOCABULARY, build_transform
+from tbps_cli.assembly.encoders import build_tokenizer, pair_halves
+from tbps_cli.assembly.models import build_transform
 from tbps_cli.assembly.training import build_loader, build_sampler, build_trainer, digest_proximity, read_splits
-from tbps_cli.checkpoint import save_checkpoint
+from tbps_cli.checkpoint import MODEL, RECIPE, VOCABULARY, save_checkpoint
 from tbps_cli.data.records import PersonRecord
 from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.encoders.tokenizer import Tokenizer
 from tbps_cli.errors import DeviceError, RecipeError
 from tbps_cli.processes import Processes, join_processes, leave_processes
-from tbps_cli.recipe import Recipe, dump_recipe, parse_recipe
+from tbps_cli.recipe import Recipe, dump_model, dump_recipe, parse_recipe
 from tbps_cli.retrieval.metrics.retrieval import RetrievalReport
 from tbps_cli.runtime import SILENCE, Progress, autocast, find_device, hold_folder
 from tbps_cli.stages.evaluate.evaluate import embed_split
@@ -29,7 +29,7 @@ from tbps_cli.stages.train.position import POSITION, Position, take_up
 from tbps_cli.training.batches.batch import PairBatch
 from tbps_cli.training.batches.loader import PairLoader
 from tbps_cli.training.batches.sampler import derive_seed
-from tbps_cli.training.run import BAD_BATCH, RECIPE, Run
+from tbps_cli.training.run import BAD_BATCH, Run
 from tbps_cli.training.schedule import learning_rate_at
 from tbps_cli.training.trainer import Trainer
 
@@ -264,7 +264,7 @@ def _save(
     state: dict[str, torch.Tensor] | None = None,
 ) -> None:
     """Write a checkpoint; with `state`, one that a training can be taken up from."""
-    tensors = {name: getattr(dual, name).state_dict() for name in HALVES}
+    tensors = {name: encoder.state_dict() for name, encoder, _ in pair_halves(recipe, dual)}
     report = {
         "dataset": recipe.data.dataset,
         "epoch": position.epoch,
@@ -272,7 +272,8 @@ def _save(
         "val": measured.as_dict() if measured else None,
     }
     texts = {
-        "recipe.yaml": dump_recipe(recipe),
+        MODEL: dump_model(recipe),
+        RECIPE: dump_recipe(recipe),
         VOCABULARY: tokenizer.serialise(),
         "report.json": json.dumps(report, indent=2) + "\n",
     }
