@@ -45,14 +45,12 @@ def command(
     """
     if resume and overwrite:
         raise click.UsageError("--resume goes on with a run, --overwrite replaces it: choose one.")
+    from tbps_cli.cli import show
     from tbps_cli.recipe import find_recipe, load_recipe
 
-    resolved = load_recipe(find_recipe(recipe), overrides)
-    run = out or Path("runs") / resolved.name
-
-    from tbps_cli.cli import show
-
     progress = show.RichProgress()
+    resolved = load_recipe(find_recipe(recipe), overrides, note=progress.note)
+    run = out or Path("runs") / resolved.name
     if dry_run:
         from tbps_cli.stages.train.dry_run import rehearse
 

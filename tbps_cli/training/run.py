@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,19 @@ class Run:
 
     @classmethod
     def open(
-        cls, folder: Path, recipe: str, *, resume: bool, overwrite: bool = False, tensorboard: bool = False
+        cls,
+        folder: Path,
+        recipe: str,
+        *,
+        resume: bool,
+        overwrite: bool = False,
+        tensorboard: bool = False,
+        is_same: Callable[[str], bool] = lambda known: False,
     ) -> Run:
         """Make the folder of a new run, or open the one to go on with.
 
         A folder that holds a recipe and nothing else is of a run that never began, and is taken for a new one.
+        is_same: whether the recipe in the folder says the same as `recipe`, where it says so in other words.
         Raises OutputError for a folder that is in use, TrainingError for another recipe's run.
         """
         known = folder / RECIPE
@@ -40,7 +48,11 @@ class Run:
                 if known.read_text(encoding="utf-8") != recipe:
                     _write_whole(known, recipe)
                 return cls(folder, tensorboard=tensorboard)
-            if known.exists() and resume and known.read_text(encoding="utf-8") != recipe:
+            if (
+                known.exists()
+                and resume
+                and not ((text := known.read_text(encoding="utf-8")) == recipe or is_same(text))
+            ):
                 raise TrainingError(
                     f"{folder}: was trained with another recipe ({known}). Give the same recipe and the same "
                     "--set to resume it, or another --out to start a new run."

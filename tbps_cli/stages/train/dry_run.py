@@ -90,7 +90,7 @@ def rehearse(
                 [batch],
                 1,
                 seed=derive_seed(recipe.seed, 1, number),
-                progress=lambda done: max(done, recipe.words.alone) if recipe.words else done,
+                progress=lambda done: trainer.objective.fullest_point(),
                 learning_rate=lambda done: 0.0,  # what a step costs does not depend on how far it goes
                 on_step=on_step,
                 on_bad_batch=_refuse,
@@ -127,8 +127,8 @@ def _count_image_tokens(dual: DualEncoder, images: torch.Tensor) -> int:
 
 def _refuse(batch: PairBatch, number: int) -> Path:
     raise TrainingError(
-        "the loss or gradient of a first step is not finite. Raise loss.temperature, or set training.precision to "
-        "float32."
+        "the loss or gradient of a first step is not finite. Raise losses.contrastive.temperature, or set "
+        "training.precision to float32."
     )
 
 

@@ -19,9 +19,9 @@ from tbps_cli.checkpoint import MODEL, RECIPE, VOCABULARY, save_checkpoint
 from tbps_cli.data.records import PersonRecord
 from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.encoders.tokenizer import Tokenizer
-from tbps_cli.errors import DeviceError
+from tbps_cli.errors import DeviceError, RecipeError
 from tbps_cli.processes import Processes, join_processes, leave_processes
-from tbps_cli.recipe import Recipe, dump_model, dump_recipe
+from tbps_cli.recipe import Recipe, dump_model, dump_recipe, parse_recipe
 from tbps_cli.retrieval.metrics.retrieval import RetrievalReport
 from tbps_cli.runtime import SILENCE, Progress, autocast, find_device, hold_folder
 from tbps_cli.stages.evaluate.evaluate import embed_split
@@ -109,6 +109,7 @@ def _train(
             resume=resume or not processes.is_first,
             overwrite=overwrite and processes.is_first,
             tensorboard=recipe.training.tensorboard and processes.is_first,
+            is_same=lambda text: _is_recipe(text, recipe),
         )
     tokenizer = build_tokenizer(recipe, (caption for record in train_records for caption in record.captions))
     torch.manual_seed(recipe.seed)
@@ -161,6 +162,14 @@ def _train(
         seconds=position.seconds,
         rank=processes.rank,
     )
+
+
+def _is_recipe(text: str, recipe: Recipe) -> bool:
+    """Whether the recipe that an older tbps wrote into its run is this one."""
+    try:
+        return parse_recipe(text, place=RECIPE, of_checkpoint=True) == recipe
+    except RecipeError:
+        return False
 
 
 def _train_epoch(

@@ -53,7 +53,12 @@ def position_of(run: Path) -> tuple[int, int]:
     [
         [],
         ["training.ema=0.9", "training.clip_norm=1", "captions={shorten: 0.5}", "data.workers=1"],
-        ["words={fewest: 5, most: 0.5, alone: 0.4, weight: 0.1}", "images.flip=0.5", "images.crop_padding=2"],
+        [
+            "losses.words={fewest: 5, weight: 0.1}",
+            "losses.contrastive.from=0.4",
+            "images.flip=0.5",
+            "images.crop_padding=2",
+        ],
     ],
     ids=["plain", "averaged", "words"],
 )
@@ -162,7 +167,12 @@ def assert_close_weights(one: Path, other: Path, tolerance: float = 1e-4) -> Non
         assert (value - second[name]).abs().max() <= tolerance, name
 
 
-WORDS = ["words={fewest: 5, most: 0.5, alone: 0.4, weight: 0.1}", "images.flip=0.5", "captions={shorten: 0.5}"]
+WORDS = [
+    "losses.words={fewest: 5, weight: 0.1}",
+    "losses.contrastive.from=0.4",
+    "images.flip=0.5",
+    "captions={shorten: 0.5}",
+]
 
 
 @pytest.mark.parametrize("overrides", [[], [*WORDS, "training.micro_batches=2"]], ids=["plain", "words"])

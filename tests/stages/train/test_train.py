@@ -95,7 +95,7 @@ def test_a_training_stopped_anywhere_resumes_to_the_same_weights(
     "overrides",
     [
         ["training.ema=0.9", "training.micro_batches=2", "training.clip_norm=1", "captions={shorten: 0.5}"],
-        ["words={fewest: 5, most: 0.5, alone: 0.4, weight: 0.1}"],
+        ["losses.words={fewest: 5, weight: 0.1}", "losses.contrastive.from=0.4"],
     ],
 )
 def test_whatever_else_learns_survives_a_resume(
