@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import BinaryIO
 
 from tbps_cli.errors import OutputError, TbpsError
 
@@ -160,9 +160,9 @@ def hold(folder: Path, patience: float | None = None) -> Iterator[None]:
         os.close(descriptor)
 
 
-def scratch_file(folder: Path | None = None, *, buffering: int = -1) -> IO[bytes]:
+def scratch_file(folder: Path | None = None, *, buffering: int = -1) -> BinaryIO:
     """Open a file without a name, which vanishes with its last user, killed or not. Raises OSError."""
-    return tempfile.TemporaryFile(dir=folder, buffering=buffering)
+    return tempfile.TemporaryFile(dir=folder, buffering=buffering)  # type: ignore[return-value]
 
 
 @contextmanager
