@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import torch
 
+from tbps_cli import files
 from tbps_cli.errors import DataError, OutputError
-from tbps_cli.features import FeatureInfo, FeatureWriter, open_features, partial, writer
+from tbps_cli.features import FeatureInfo, FeatureWriter, open_features, writer
 
 INFO = FeatureInfo("runs/toy/best", "ab" * 32, "seed: 1  # é\n" * 9000, "toy", "test", "/data/toy")
 
@@ -256,7 +257,7 @@ def test_where_nothing_can_be_locked_a_leftover_is_not_taken_over(
     def fail(*_: object) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr(partial.fcntl, "flock", fail)
+    monkeypatch.setattr(files.fcntl, "flock", fail)
     write(tmp_path / "f.h5")
     (tmp_path / ".g.h5.partial").write_text("theirs")
     with pytest.raises(OutputError, match=r"may be writing it.* remove .*\.g\.h5\.partial"):
