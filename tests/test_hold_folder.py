@@ -46,7 +46,7 @@ def held(tmp_path: Path):
 
 
 def test_a_second_writer_is_refused(held: Path) -> None:
-    with pytest.raises(OutputError, match="another process is writing there"), hold(held, patience=0.3):
+    with pytest.raises(OutputError, match="another process is writing it"), hold(held, patience=0.3):
         pass
 
 
