@@ -98,7 +98,7 @@ def whole_folder(out: Path, *, overwrite: bool = False, patience: float | None =
     Its files can be read by whom the umask allows, however they were made. See `restore_folder` for a kill while a
     folder is replaced.
 
-    overwrite: replace the folder that is there; without it, `out` must be absent or an empty folder.
+    overwrite: replace the folder that is there.
     patience: seconds to wait for another process that writes it; PATIENCE without it.
 
     Raises OutputError when `out` is in the way, cannot be written, or is being written by another process.
@@ -138,16 +138,19 @@ def restore_folder(folder: Path) -> None:
 
 
 @contextmanager
-def hold(folder: Path, patience: float | None = None) -> Iterator[None]:
+def hold(folder: Path, patience: float | None = None, *, shown: Path | None = None) -> Iterator[None]:
     """Create a folder and lock it for this process; the lock ends with the process, an empty new folder with the block.
 
     A disk that cannot lock holds nobody off, and a folder that cannot be made is left to whoever writes there.
 
-    patience: seconds to wait for it; PATIENCE without it. Raises OutputError while another process holds it.
+    patience: seconds to wait for it; PATIENCE without it. shown: what to name to the user instead of the folder.
+
+    Raises OutputError while another process holds it.
     """
     try:
         place = Path(os.path.realpath(folder))
-        descriptor, is_new = _lock(place, folder, for_folder=True, patience=PATIENCE if patience is None else patience)
+        patience = PATIENCE if patience is None else patience
+        descriptor, is_new = _lock(place, shown or folder, for_folder=True, patience=patience)
     except (OSError, ValueError):  # ValueError: NUL in its name
         yield
         return
@@ -215,7 +218,7 @@ def _check_name(out: Path) -> None:
 
 
 def _refuse_folder(out: Path, *, overwrite: bool) -> None:
-    if os.path.lexists(out) and not (is_folder(out) and (overwrite or not os.listdir(out))):
+    if os.path.lexists(out) and not (overwrite and is_folder(out)):
         raise OutputError(f"{out} exists; choose another name, or remove it")
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -66,8 +66,11 @@ def draw_dataset(
     if is_current(root, size, seed):
         return root
     _refuse_occupied(root, size, seed)
+    place = root.resolve()  # a link to a folder stays a link
+    with suppress(OSError):
+        place.rmdir()  # if it is empty
     try:
-        with whole_folder(root.resolve(), patience=PATIENCE) as folder:  # a link to a folder stays a link
+        with whole_folder(place, patience=PATIENCE) as folder:
             _write_dataset(folder, size, seed, processes or usable_cores(), progress)
     except OutputError:
         if not is_current(root, size, seed):  # somebody else drew the same, and was faster

@@ -56,7 +56,7 @@ class PartFolder:
         """Keep all other runs away. Raises OutputError where one is at it already."""
         with self._explained():
             self.folder.mkdir(parents=True, exist_ok=True)
-        with hold(self.folder, patience=0):
+        with hold(self.folder, patience=0, shown=self.out):
             try:
                 yield
             finally:

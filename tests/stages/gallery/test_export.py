@@ -143,7 +143,7 @@ def test_a_full_disk_leaves_nothing_and_what_was_there(
     fdopen = os.fdopen
     monkeypatch.setattr(os, "fdopen", lambda *arguments: Full(fdopen(*arguments)))
     message = fail_tbps("gallery", "export", tmp_path / "g.h5", "--to", out, "--overwrite")
-    assert f"{out}: cannot be written (No space left" in message
+    assert ": cannot be written (No space left" in message
     assert sorted(tmp_path.iterdir()) == before
     assert out.read_text() == "mine"
 
