@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tbps_cli.errors import OutputError
-from tbps_cli.report.writing import write_whole
+from tbps_cli.files import write_whole
 
 
 def test_the_file_holds_the_content_and_nothing_lies_beside_it(tmp_path: Path) -> None:

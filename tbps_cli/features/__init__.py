@@ -34,14 +34,12 @@ from __future__ import annotations
 
 from tbps_cli.features.combine import merge, select
 from tbps_cli.features.layout import FeatureInfo
-from tbps_cli.features.partial import BusyError, claim
 from tbps_cli.features.reader import FeatureFile, SkippedImages, open_features
 from tbps_cli.features.table import Column, FeatureTable, Finding
 from tbps_cli.features.texts import Texts
 from tbps_cli.features.writer import FeatureWriter
 
 __all__ = [
-    "BusyError",
     "Column",
     "FeatureFile",
     "FeatureInfo",
@@ -50,7 +48,6 @@ __all__ = [
     "Finding",
     "SkippedImages",
     "Texts",
-    "claim",
     "merge",
     "open_features",
     "select",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
-from tbps_cli.errors import OutputError, RecipeError
+from tbps_cli.errors import RecipeError
+from tbps_cli.files import write_whole
 
 
 def find_recipe(name: str) -> Path:
@@ -42,12 +43,4 @@ def describe_recipes() -> dict[str, str]:
 
 def copy_recipe(name: str, out: Path, *, overwrite: bool = False) -> Path:
     """Copy a shipped recipe to a file of the user's. Raises RecipeError or OutputError."""
-    text = find_shipped_recipe(name).read_text(encoding="utf-8")
-    try:
-        with out.open("w" if overwrite else "x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise OutputError(f"{out}: exists; choose another name or pass --overwrite.") from None
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be written ({error.strerror}).") from None
-    return out
+    return write_whole(find_shipped_recipe(name).read_bytes(), out, overwrite=overwrite)

@@ -13,10 +13,10 @@ from typing import Any
 from tbps_cli.assembly.datasets import open_dataset
 from tbps_cli.assembly.models import load_encoder
 from tbps_cli.features import open_features
+from tbps_cli.files import refuse_to_replace, write_whole
 from tbps_cli.recipe import Recipe
 from tbps_cli.report.chart import CurvePoint, ShownMetric
 from tbps_cli.report.search_page import ShownSearch, write_demo_page
-from tbps_cli.report.writing import refuse_to_replace, write_whole
 from tbps_cli.retrieval.gallery import ExactGallery
 from tbps_cli.runtime import SILENCE, Progress, find_device
 from tbps_cli.stages.embed.split import embed_dataset

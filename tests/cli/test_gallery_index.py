@@ -253,7 +253,7 @@ def test_an_index_is_replaced_only_when_that_was_said(tmp_path: Path, monkeypatc
     assert read_header(index_path(gallery)).parameters.kind == "hnsw"
 
 
-@pytest.mark.parametrize(("hindrance", "said"), [("folder", "in the way"), ("read-only", "read-only")])
+@pytest.mark.parametrize(("hindrance", "said"), [("folder", "not a regular file"), ("read-only", "read-only")])
 def test_a_place_that_cannot_be_written_is_refused_before_anything_is_built(
     hindrance: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

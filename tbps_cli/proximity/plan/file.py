@@ -10,17 +10,15 @@ Knows nothing of how edits are chosen.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-import os
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tbps_cli.data.records import UNKNOWN_PERSON, PersonRecord
-from tbps_cli.errors import DataError, OutputError
+from tbps_cli.errors import DataError
+from tbps_cli.files import whole_file
 from tbps_cli.proximity.captions.edits import CaptionEdit, GarmentPhrase, edit_caption
 from tbps_cli.proximity.captions.ownership import EDITABLE_KINDS
 from tbps_cli.proximity.lexicon import Lexicon, read_lexicon
@@ -37,23 +35,9 @@ def write_plan(plan: Plan, path: Path) -> None:
     Raises OutputError where that cannot be done.
     """
     lines = [{"skipped": plan.skipped}, *[dataclasses.asdict(edit) for edit in plan.edits]]
-    temporary = path.parent / f".tbps-{secrets.token_hex(8)}.part"
-    try:
-        with open(temporary, "xb") as file:
-            for line in lines:
-                # Names of files may hold bytes that are no text; escaped, they survive.
-                file.write(_dump(line) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())  # some file systems report a full disk only here
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror or error}; "
-            f"check that {path.parent} exists, is writable and has room, or choose another place"
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    with whole_file(path, overwrite=True) as file:
+        for line in lines:
+            file.write(_dump(line) + b"\n")  # names of files may hold bytes that are no text; escaped, they survive
 
 
 def _dump(line: Mapping[str, Any]) -> bytes:

@@ -17,13 +17,10 @@ Not known here: checkpoints and feature files beyond the two digests that say wh
 
 from __future__ import annotations
 
-import fcntl
-import glob
 import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
@@ -33,7 +30,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tbps_cli.errors import FeatureError, FeatureMismatchError, OutputError
+from tbps_cli.errors import FeatureError, FeatureMismatchError
+from tbps_cli.files import whole_file
 from tbps_cli.libraries import import_faiss
 from tbps_cli.retrieval.faiss.parameters import IndexHeader, IndexOrigin, IndexParameters, MeasuredRecall
 from tbps_cli.retrieval.gallery import ExactGallery, Hits
@@ -209,41 +207,24 @@ def save_index(
     *,
     overwrite: bool = False,
 ) -> Path:
-    """Write an index file, whole or not at all; what a killed writer left beside it is removed.
+    """Write an index file, whole or not at all.
 
     Raises:
         OutputError: `path` exists and may not be overwritten, or cannot be written.
     """
-    if os.path.lexists(path) and not (overwrite and path.is_file()):
-        raise OutputError(f"{path} exists; choose another name or pass --overwrite")
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
-        _remove_leftovers(path)
-        with open(partial, "w+b") as file:
-            with suppress(OSError):  # not every disk can lock
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            file.write(bytes(HEADER_BYTES))
-            gallery.write(file)
-            payload = file.tell() - HEADER_BYTES
-            header = IndexHeader(gallery.parameters, origin, recall, payload, str(import_faiss().__version__))
-            content = json.dumps(asdict(header)).encode()
-            if len(content) >= HEADER_BYTES - DIGEST_END:
-                raise ValueError(f"the header of {path} is too long: {content!r}")
-            file.seek(DIGEST_END)
-            file.write(content.ljust(HEADER_BYTES - DIGEST_END - 1) + b"\n")
-            digest = _digest(file)
-            file.seek(0)
-            file.write(MAGIC + digest.encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror or error}. Make room there, or choose another place."
-        ) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
+    with whole_file(path, overwrite=overwrite) as file:
+        file.write(bytes(HEADER_BYTES))
+        gallery.write(file)
+        payload = file.tell() - HEADER_BYTES
+        header = IndexHeader(gallery.parameters, origin, recall, payload, str(import_faiss().__version__))
+        content = json.dumps(asdict(header)).encode()
+        if len(content) >= HEADER_BYTES - DIGEST_END:
+            raise ValueError(f"the header of {path} is too long: {content!r}")
+        file.seek(DIGEST_END)
+        file.write(content.ljust(HEADER_BYTES - DIGEST_END - 1) + b"\n")
+        digest = _digest(file)
+        file.seek(0)
+        file.write(MAGIC + digest.encode() + b"\n")
     return path
 
 
@@ -339,14 +320,6 @@ def _check_allowed(allowed: np.ndarray, count: int) -> int:
     if len(allowed) and not 0 <= allowed[0] <= allowed[-1] < count:
         raise ValueError(f"allowed rows are between 0 and {count - 1}, not {allowed[0]} to {allowed[-1]}")
     return len(allowed)
-
-
-def _remove_leftovers(path: Path) -> None:
-    """Remove what killed writers left: a lock dies with its process. Disks without locks keep it."""
-    for partial in path.parent.glob(f".{glob.escape(path.name)}.partial-*"):
-        with suppress(OSError), open(partial, "rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            partial.unlink()
 
 
 def _digest(file: BinaryIO) -> str:

@@ -11,7 +11,7 @@ from tbps_cli.assembly.datasets import open_dataset
 from tbps_cli.data.annotations import RecordError, check_name
 from tbps_cli.data.tables import write_lines
 from tbps_cli.errors import DataError, OutputError
-from tbps_cli.report.writing import refuse_to_replace, write_whole
+from tbps_cli.files import refuse_to_replace, write_whole
 from tbps_cli.runtime import SILENCE, Progress
 
 

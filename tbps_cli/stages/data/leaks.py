@@ -10,9 +10,9 @@ from typing import Any
 from tbps_cli.assembly.datasets import open_dataset
 from tbps_cli.data.checks.likeness import BITS, MOST_BITS, Hashes, find_alike, hash_images
 from tbps_cli.data.records import SPLITS, PersonRecord, Split, select_split
+from tbps_cli.files import refuse_to_replace
 from tbps_cli.report.html import ShownImage
 from tbps_cli.report.leaks_page import ShownPair, write_leaks_page
-from tbps_cli.report.writing import refuse_to_replace
 from tbps_cli.runtime import SILENCE, Progress
 
 

@@ -23,9 +23,9 @@ from tbps_cli.data.crops.listing import Crops, list_crops
 from tbps_cli.data.crops.metadata import Metadata
 from tbps_cli.data.crops.reader import CropBatch, CropReader, UnreadableCrop
 from tbps_cli.data.records import UNKNOWN_PERSON
-from tbps_cli.errors import DataError, DeviceError, OutputError
+from tbps_cli.errors import DataError, OutputError
 from tbps_cli.features import FeatureInfo, FeatureWriter, open_features
-from tbps_cli.processes import Processes, join_processes, leave_processes
+from tbps_cli.processes import Processes, training_processes
 from tbps_cli.runtime import SILENCE, Progress, find_device
 from tbps_cli.stages.embed.append import Grown, join_columns
 from tbps_cli.stages.embed.parts import CREATED, Part, PartFolder
@@ -91,17 +91,11 @@ def embed_crops(
     Raises DataError, CheckpointError, FeatureError, DeviceError, DependencyError, OutputError or TrainingError.
     """
     found = find_device(device)
-    processes = join_processes(found.type)
-    with ExitStack() as stack:
-        stack.callback(leave_processes, processes)
-        if processes.count > 1 and found.index is not None:
-            raise DeviceError(f"--device {device}: {processes.count} processes take a GPU each; use --device cuda.")
+    with training_processes(found, device) as processes, ExitStack() as stack:
         if processes.count > 1 and "-" in sources:
             raise DataError("-: standard input is that of one process. Write the names to a file, and name @FILE.")
         folder = PartFolder(out)
-        with processes.first_ahead():  # nobody else writes or thins out the gallery from here on
-            if processes.is_first:
-                stack.enter_context(folder.held())
+        stack.enter_context(processes.first_enters(folder.held()))  # nobody else writes or thins it out from here on
         if processes.broadcast(folder.is_finished):  # and the run that finished it was killed before it had cleared up
             with processes.share_fate():
                 if processes.is_first:

@@ -21,7 +21,8 @@ from tbps_cli.assembly.datasets import open_dataset
 from tbps_cli.checkpoint import open_checkpoint, restore_checkpoint, save_checkpoint
 from tbps_cli.data.records import PersonRecord, select_split
 from tbps_cli.data.transforms import read_image
-from tbps_cli.errors import DataError, OutputError, TrainingError
+from tbps_cli.errors import DataError, TrainingError
+from tbps_cli.files import hold, whole_file, whole_folder
 from tbps_cli.proximity.diffusion.canvas import Canvas
 from tbps_cli.proximity.diffusion.fitting.autoencoder import AutoencoderFit
 from tbps_cli.proximity.diffusion.fitting.denoiser import DenoiserFit
@@ -32,7 +33,7 @@ from tbps_cli.proximity.diffusion.pipeline import Pipeline
 from tbps_cli.proximity.diffusion.prompts import describe_image
 from tbps_cli.proximity.lexicon import read_lexicon
 from tbps_cli.recipe import FitRecipe, dump_recipe
-from tbps_cli.runtime import SILENCE, Progress, find_device, hold_folder
+from tbps_cli.runtime import SILENCE, Progress, find_device
 from tbps_cli.training.run import Run
 
 POSITION = "position.json"
@@ -73,7 +74,7 @@ def fit(
 
     Raises DataError, RecipeError, CheckpointError, OutputError or TrainingError.
     """
-    with hold_folder(out):
+    with hold(out):
         return _fit(recipe, out, root, device, resume, overwrite, progress)
 
 
@@ -230,12 +231,7 @@ class _Fitting:
         """Latents of all images, encoded once, in a file that is mapped into memory."""
         path = self.run.folder / LATENTS
         if is_fresh or not path.exists():
-            try:
-                _encode_all(path, self._batches(pipeline), len(self.records), self.progress)
-            except OSError as error:
-                raise OutputError(
-                    f"{path}: cannot be written ({error.strerror}). Free some space or choose --out."
-                ) from None
+            _encode_all(path, self._batches(pipeline), len(self.records), self.progress)
         return np.load(path, mmap_mode="r")
 
     def _batches(self, pipeline: Pipeline) -> Iterator[NDArray[np.float16]]:
@@ -291,8 +287,7 @@ def _digest(records: Sequence[PersonRecord], prompts: Sequence[str]) -> str:
 
 def _encode_all(path: Path, batches: Iterator[NDArray[np.float16]], count: int, progress: Progress) -> None:
     """Written, and not mapped, as a map of a disk that is full kills the process."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file, progress.track("encoding images", count) as advance:
+    with whole_file(path, overwrite=True) as file, progress.track("encoding images", count) as advance:
         for batch in batches:
             if file.tell() == 0:
                 shape = (count, *batch.shape[1:])
@@ -300,19 +295,11 @@ def _encode_all(path: Path, batches: Iterator[NDArray[np.float16]], count: int, 
                 np.lib.format.write_array_header_1_0(file, header)
             file.write(batch.tobytes())
             advance(len(batch), "")
-    partial.replace(path)
 
 
 def _write_pipeline(pipeline: Pipeline, folder: Path, recipe: FitRecipe) -> None:
     """Whole or absent."""
-    partial = folder.with_name(f".{folder.name}.partial")
     for module in pipeline.modules.values():
         nn.Module.to(module, PRECISIONS[recipe.pipeline.precision])  # diffusers' own warns of nothing
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+    with whole_folder(folder, overwrite=True) as partial:
         save_pipeline(pipeline, partial)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error}). Free some space and go on with --resume.") from None

@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tbps_cli.errors import FeatureError, FeatureMismatchError, OutputError
+from tbps_cli.errors import FeatureError, FeatureMismatchError
 from tbps_cli.features import FeatureFile, FeatureTable, open_features
+from tbps_cli.files import refuse_to_replace, unwritable
 from tbps_cli.libraries import import_faiss
 from tbps_cli.retrieval.faiss.index import FaissGallery, build_index, open_index, save_index
 from tbps_cli.retrieval.faiss.parameters import (
@@ -145,12 +146,9 @@ def explain_poor(path: Path, recall: MeasuredRecall | None) -> str | None:
 
 def _check_place(path: Path, overwrite: bool) -> None:
     """Before anything is built. Raises OutputError."""
-    if os.path.lexists(path) and not path.is_file():
-        raise OutputError(f"{path} is in the way, and no file: remove it.")
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists; pass --overwrite to replace it")
+    refuse_to_replace(path, overwrite=overwrite)
     if not os.access(path.parent, os.W_OK):
-        raise OutputError(f"{path} cannot be written: {path.parent} is read-only. Copy the gallery to another folder.")
+        raise unwritable(path, f"{path.parent} is read-only", "place: copy the gallery there")
 
 
 def _images(features: FeatureFile) -> FeatureTable:

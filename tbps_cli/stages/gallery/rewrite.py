@@ -5,11 +5,8 @@ Rows are copied by `tbps_cli.features`; lives here: which rows, under which name
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-from collections.abc import Iterator, Sequence, Set
-from contextlib import contextmanager
+from collections.abc import Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,7 @@ import numpy as np
 
 from tbps_cli.errors import DataError, FeatureError, OutputError, QueryError
 from tbps_cli.features import Column, FeatureFile, FeatureTable, merge, open_features, select
-from tbps_cli.report.writing import refuse_to_replace
+from tbps_cli.files import read_whole, refuse_to_replace, whole_folder
 from tbps_cli.retrieval.conditions import parse_conditions
 from tbps_cli.retrieval.milvus.place import MilvusPlace
 from tbps_cli.runtime import SILENCE, Progress
@@ -96,7 +93,7 @@ def split_by(gallery: Path, column: str, out: Path, *, progress: Progress = SILE
             raise QueryError(f"{gallery}: no column {column!r}. {there_are}")
         values, codes = _number_values(columns[column], gallery)
     stems = _stems(column, values)
-    with _growing_folder(out) as folder, progress.track("splitting", len(values)) as advance:
+    with whole_folder(out) as folder, progress.track("splitting", len(values)) as advance:
         parts = []
         for code, (value, stem) in enumerate(zip(values, stems, strict=True)):
             images = select(gallery, np.flatnonzero(codes == code), folder / f"{stem}.h5")
@@ -117,7 +114,7 @@ def split_equally(gallery: Path, parts: int, out: Path, *, progress: Progress = 
             f"{gallery}: {count:,} images cannot be {parts:,} parts. Ask for 1 to {min(count, MOST_PARTS):,}."
         )
     borders = [count * part // parts for part in range(parts + 1)]
-    with _growing_folder(out) as folder, progress.track("splitting", parts) as advance:
+    with whole_folder(out) as folder, progress.track("splitting", parts) as advance:
         written = []
         for number in range(parts):
             name = f"part-{number + 1:0{len(str(parts))}}.h5"
@@ -238,30 +235,8 @@ def _slug(text: str) -> str:
     return re.sub(r"[^\w.-]+", "_", text).encode()[:_SLUG_BYTES].decode(errors="ignore")
 
 
-@contextmanager
-def _growing_folder(out: Path) -> Iterator[Path]:
-    """A folder that is at `out` when the statement ends without an exception, and nowhere otherwise."""
-    if os.path.lexists(out):
-        raise OutputError(f"{out} exists; choose another --out, or remove it")
-    partial = out.with_name(f".{out.name}.partial")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        yield partial
-        partial.rename(out)
-    except OSError as error:
-        raise OutputError(f"{out} cannot be written: {error.strerror or error}; choose another --out") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
 def _read_names(path: Path) -> list[str]:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(
-            f"{path}: the list of names cannot be read ({error.strerror or error}). Check --from."
-        ) from None
+    content = read_whole(path, DataError, "Check --from, the list of names.")
     if b"\0" in content:
         lines = content.split(b"\0")
     else:

@@ -19,15 +19,15 @@ from tbps_cli.assembly.models import load_encoder
 from tbps_cli.data.annotations import Reading
 from tbps_cli.data.records import SPLITS, PersonRecord
 from tbps_cli.data.tables import row_of
-from tbps_cli.errors import DataError, DeviceError
-from tbps_cli.processes import Processes, join_processes, leave_processes
+from tbps_cli.errors import DataError
+from tbps_cli.files import hold, refuse_to_replace
+from tbps_cli.processes import Processes, training_processes
 from tbps_cli.proximity.generator import PairGenerator
 from tbps_cli.proximity.lexicon import Lexicon
 from tbps_cli.proximity.plan.colours import Plan
 from tbps_cli.proximity.plan.file import read_plan, write_plan
 from tbps_cli.recipe import GenerationRecipe, dump_recipe
-from tbps_cli.report.writing import refuse_to_replace
-from tbps_cli.runtime import SILENCE, Advance, Progress, find_device, hold_folder
+from tbps_cli.runtime import SILENCE, Advance, Progress, find_device
 from tbps_cli.stages.generate.edit_images import EditMaker, Outcome
 from tbps_cli.stages.generate.folder import GenerationFolder
 from tbps_cli.stages.generate.report import provenance_of, summarise, write_page
@@ -125,16 +125,13 @@ def generate(
     Raises RecipeError, DataError, CheckpointError, DeviceError, DependencyError, OutputError or TrainingError.
     """
     found = find_device(device)
-    processes = join_processes(found.type)
-    try:
-        if processes.count > 1 and found.index is not None:
-            raise DeviceError(f"--device {device}: {processes.count} processes take a GPU each; use --device cuda.")
+    with training_processes(found, device) as processes:
         shown = progress if processes.is_first else SILENCE
         with processes.first_ahead():  # it draws a ToyPEDES that is not there
             reading = _read(dataset, root, shown)
         with processes.share_fate():
             work = _prepare(recipe, dataset, reading, found, plan_file, checkpoint, limit, shown)
-        with processes.first_enters(hold_folder(out)):
+        with processes.first_enters(hold(out)):
             with processes.first_ahead():
                 if processes.is_first:
                     folder = GenerationFolder.open(out, work.identity, work.plan, overwrite=overwrite)
@@ -144,8 +141,6 @@ def generate(
             if not was_finished:
                 work.make_all(folder, processes, shown)
             return _tell(folder, was_finished, processes.rank)
-    finally:
-        leave_processes(processes)
 
 
 @dataclass(frozen=True)

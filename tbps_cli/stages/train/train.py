@@ -19,11 +19,12 @@ from tbps_cli.checkpoint import MODEL, RECIPE, VOCABULARY, save_checkpoint
 from tbps_cli.data.records import PersonRecord
 from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.encoders.tokenizer import Tokenizer
-from tbps_cli.errors import DeviceError, RecipeError
-from tbps_cli.processes import Processes, join_processes, leave_processes
+from tbps_cli.errors import RecipeError
+from tbps_cli.files import hold
+from tbps_cli.processes import Processes, training_processes
 from tbps_cli.recipe import Recipe, dump_model, dump_recipe, parse_recipe
 from tbps_cli.retrieval.metrics.retrieval import RetrievalReport
-from tbps_cli.runtime import SILENCE, Progress, autocast, find_device, hold_folder
+from tbps_cli.runtime import SILENCE, Progress, autocast, find_device
 from tbps_cli.stages.evaluate.evaluate import embed_split
 from tbps_cli.stages.train.position import POSITION, Position, take_up
 from tbps_cli.training.batches.batch import PairBatch
@@ -77,15 +78,9 @@ def train(
     """
     found = find_device(device)
     autocast(found, recipe.training.precision)  # an impossible precision is said before any work
-    processes = join_processes(found.type)
-    try:
-        if processes.count > 1 and found.index is not None:
-            raise DeviceError(f"--device {device}: {processes.count} processes take a GPU each; use --device cuda.")
+    with training_processes(found, device) as processes, processes.first_enters(hold(run_folder)):
         shown = progress if processes.is_first else SILENCE
-        with processes.first_enters(hold_folder(run_folder)):
-            return _train(recipe, run_folder, root, found, resume, overwrite, processes, shown)
-    finally:
-        leave_processes(processes)
+        return _train(recipe, run_folder, root, found, resume, overwrite, processes, shown)
 
 
 def _train(

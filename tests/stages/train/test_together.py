@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
+from tbps_cli import processes as meeting
 from tbps_cli.checkpoint import open_checkpoint
 from tbps_cli.errors import DeviceError, TrainingError
 from tbps_cli.processes import Processes
-from tbps_cli.stages.train import train as training
 from tbps_cli.stages.train.train import train
 from tbps_cli.training import trainer as trainers
 from tests.doubles.tiny import TINY, TinyRun, tiny_recipe
@@ -132,8 +132,8 @@ def train_a_share(
     processes: Processes, overrides: list[str], run: str, root: str, kill_at: int | None = None, **options: Any
 ) -> dict[str, Any]:
     """What one of several processes does; the second may be killed at a step."""
-    training.join_processes = lambda device_type: processes  # it has met the others already
-    training.leave_processes = lambda processes: None
+    meeting.join_processes = lambda device_type: processes  # type: ignore[assignment]  # it has met the others already
+    meeting.leave_processes = lambda processes: None
     if processes.rank == 1 and kill_at is not None:
         original = trainers.Trainer._step
 
@@ -228,8 +228,8 @@ def test_what_ends_one_process_ends_both_with_a_message(tiny: TinyRun, tmp_path:
 
 
 def test_a_gpu_by_number_is_not_for_several_processes(tiny: TinyRun, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(training, "join_processes", lambda device_type: Processes(0, 2, 0))
-    monkeypatch.setattr(training, "leave_processes", lambda processes: None)
+    monkeypatch.setattr(meeting, "join_processes", lambda device_type: Processes(0, 2, 0))
+    monkeypatch.setattr(meeting, "leave_processes", lambda processes: None)
     with pytest.raises(DeviceError, match="2 processes take a GPU each"):
         train(tiny.recipe, tmp_path / "run", root=tiny.root, device="cpu:0")
 
