@@ -22,8 +22,8 @@ from tbps_cli.errors import CheckpointError, FeatureError
 from tbps_cli.features import FeatureFile, FeatureInfo, FeatureTable, Finding, open_features
 from tbps_cli.retrieval.faiss.index import read_header
 from tbps_cli.runtime import SILENCE, Progress
-from tbps_cli.stages.gallery.index import index_path, origin_of
 from tbps_cli.stages.gallery.rewrite import MOST_LISTED
+from tbps_cli.stages.search.index_file import index_path, origin_of
 
 EXAMPLES = 5  # values of a column
 SAMPLED = 64  # images that are looked for at a glance

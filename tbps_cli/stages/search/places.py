@@ -20,7 +20,7 @@ from tbps_cli.retrieval.conditions import parse_conditions
 from tbps_cli.retrieval.gallery import ExactGallery, Gallery, Hits
 from tbps_cli.retrieval.mapped import MappedGallery
 from tbps_cli.retrieval.milvus.place import MilvusPlace
-from tbps_cli.stages.gallery.index import explain_poor, index_path, open_index_of
+from tbps_cli.stages.search.index_file import explain_poor, index_path, open_index_of
 from tbps_cli.stages.search.query_encoder import AskedInfo
 
 if TYPE_CHECKING:
