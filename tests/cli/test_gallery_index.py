@@ -23,8 +23,8 @@ from tbps_cli.retrieval.faiss.parameters import KINDS, RECALL_POOR, MeasuredReca
 from tbps_cli.retrieval.gallery import ExactGallery
 from tbps_cli.retrieval.mapped import MappedGallery
 from tbps_cli.stages.gallery import index_queries
-from tbps_cli.stages.gallery.index import explain_poor, index_path, open_index_of
 from tbps_cli.stages.gallery.index_queries import describe_people
+from tbps_cli.stages.search.index_file import explain_poor, index_path, open_index_of
 from tbps_cli.stages.search.queries import read_lines
 from tbps_cli.stages.search.query_encoder import load_asker
 from tests.doubles.command import fail_tbps, run_tbps
