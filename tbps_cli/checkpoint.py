@@ -11,7 +11,8 @@
 
 Nothing in it is ever unpickled. safetensors notices a truncated file but not a flipped bit;
 the manifest does. A folder is written under a temporary name and renamed: one that exists is
-whole. This file knows tensors and texts by name, not what they are for.
+whole. This file knows tensors and texts by name, not what they are for. torch is imported by
+what reads or writes tensors: a fingerprint needs none.
 """
 
 from __future__ import annotations
@@ -23,14 +24,15 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from tbps_cli import __version__
 from tbps_cli.errors import CheckpointError, OutputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -52,6 +54,8 @@ class Checkpoint:
 
     def read_tensors(self, name: str) -> dict[str, Tensor]:
         """The tensors of `name`.safetensors. Raises CheckpointError."""
+        from safetensors.torch import load_file
+
         path = self._verified(f"{name}.safetensors")
         try:
             return load_file(path)
@@ -91,6 +95,8 @@ def save_checkpoint(folder: Path, tensors: Mapping[str, Mapping[str, Tensor]], t
 
     Raises OutputError when the place cannot be written to; the old checkpoint then stays.
     """
+    from safetensors.torch import save_file
+
     partial = folder.with_name(f".{folder.name}.partial")
     replaced = _replaced(folder)
     try:

@@ -10,11 +10,10 @@ from typing import Any
 from tbps_cli.errors import OutputError
 from tbps_cli.features import open_features
 from tbps_cli.libraries import import_faiss
+from tbps_cli.retrieval.faiss.header import IndexParameters, MeasuredRecall
 from tbps_cli.retrieval.faiss.index import build_index, save_index
 from tbps_cli.retrieval.faiss.parameters import (
     RECALL_WANTED,
-    IndexParameters,
-    MeasuredRecall,
     choose_kind,
     choose_parameters,
     tune_breadth,

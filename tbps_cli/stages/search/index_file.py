@@ -8,11 +8,14 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tbps_cli.errors import FeatureError, FeatureMismatchError
 from tbps_cli.features import FeatureFile, FeatureTable
-from tbps_cli.retrieval.faiss.index import FaissGallery, open_index
-from tbps_cli.retrieval.faiss.parameters import IndexHeader, IndexOrigin, MeasuredRecall
+from tbps_cli.retrieval.faiss.header import IndexHeader, IndexOrigin, MeasuredRecall
+
+if TYPE_CHECKING:
+    from tbps_cli.retrieval.faiss.index import FaissGallery
 
 
 def index_path(gallery: Path) -> Path:
@@ -33,6 +36,8 @@ def open_index_of(gallery: Path, features: FeatureFile) -> tuple[FaissGallery, I
     path = index_path(gallery)
     if not os.path.lexists(path):
         return None
+    from tbps_cli.retrieval.faiss.index import open_index
+
     images = images_of(features)
     return open_index(path, expected=origin_of(features, images), matrix=images.mapped())
 
