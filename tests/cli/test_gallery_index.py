@@ -18,8 +18,8 @@ import torch
 from tbps_cli.cli import gallery_index
 from tbps_cli.errors import FeatureError, FeatureMismatchError, QueryError
 from tbps_cli.features import FeatureInfo, FeatureWriter, open_features
-from tbps_cli.retrieval.faiss.index import FaissGallery, read_header
-from tbps_cli.retrieval.faiss.parameters import KINDS, RECALL_POOR, MeasuredRecall
+from tbps_cli.retrieval.faiss.header import KINDS, RECALL_POOR, MeasuredRecall, read_header
+from tbps_cli.retrieval.faiss.index import FaissGallery
 from tbps_cli.retrieval.gallery import ExactGallery
 from tbps_cli.retrieval.mapped import MappedGallery
 from tbps_cli.stages.gallery import index_queries
