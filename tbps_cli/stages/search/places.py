@@ -21,7 +21,7 @@ from tbps_cli.retrieval.gallery import ExactGallery, Gallery, Hits
 from tbps_cli.retrieval.mapped import MappedGallery
 from tbps_cli.retrieval.milvus.place import MilvusPlace
 from tbps_cli.stages.search.index_file import explain_poor, index_path, open_index_of
-from tbps_cli.stages.search.query_encoder import AskedInfo
+from tbps_cli.stages.search.query_encoder import GalleryInfo
 
 if TYPE_CHECKING:
     from tbps_cli.retrieval.milvus.gallery import MilvusGallery
@@ -47,7 +47,7 @@ class SearchedGallery(Protocol):
     place: str
 
     @property
-    def info(self) -> AskedInfo: ...
+    def info(self) -> GalleryInfo: ...
 
     def search(self, queries: Tensor, k: int, where: Sequence[str]) -> list[list[Found]]:
         """The images most like each of the (Q, D) unit queries, best first.

@@ -19,7 +19,7 @@ from tbps_cli.runtime import SILENCE, Progress
 from tbps_cli.stages.embed.split import embed_captions
 from tbps_cli.stages.search.places import Found, SearchedGallery, open_gallery
 from tbps_cli.stages.search.queries import Query
-from tbps_cli.stages.search.query_encoder import check_asker, load_asker
+from tbps_cli.stages.search.query_encoder import check_query_encoder, load_query_encoder
 
 CANDIDATES = 200  # of a query that are put into a better order, at least
 DIGITS = 6  # of a score that is shown, and compared with the least one that was asked for
@@ -82,9 +82,9 @@ def search_many(
         opened = [stack.enter_context(open_gallery(str(place), exact=exact, notes=notes)) for place in galleries]
         has_images = any(query.image is not None for query in asked)
         place = None if checkpoint is None else str(checkpoint)
-        encoder = load_asker(opened[0].info, opened[0].place, place, device, image=has_images)
+        encoder = load_query_encoder(opened[0].info, opened[0].place, place, device, image=has_images)
         for gallery in opened[1:]:
-            check_asker(encoder, gallery.info, gallery.place)
+            check_query_encoder(encoder, gallery.info, gallery.place)
         embedded = torch.stack([_embed(query, encoder, notes) for query in asked])
         for note in dict.fromkeys(notes):
             progress.note(note)
