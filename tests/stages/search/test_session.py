@@ -158,8 +158,13 @@ def test_names_are_read_by_several_threads(tiny: TinyRun, monkeypatch: pytest.Mo
             rows = np.random.default_rng(seed).integers(0, 48, 500).tolist()
             return [names[row] for row in rows] == [expected[row] for row in rows]
 
-        with ThreadPoolExecutor(THREADS) as pool:
-            assert all(pool.map(read, range(THREADS)))
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        try:
+            with ThreadPoolExecutor(THREADS) as pool:
+                assert all(pool.map(read, range(THREADS)))
+        finally:
+            sys.setswitchinterval(interval)
 
 
 @pytest.fixture
