@@ -7,6 +7,7 @@ A gallery of random unit rows is written, of the size of `tbps demo`'s, for the 
 the checkpoint that is given. The session is opened, asked once, and then many other questions in turn with bare torch,
 which holds all rows as float32 and hands out neither names nor people. Files are in the disk's cache. Medians of wall
 milliseconds; and how many questions a second several threads get answered.
+Where other programs keep the cores busy, two threads of torch wait for each other: --threads 1.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -38,10 +39,16 @@ class SearchedGallery(Protocol):
     def info(self) -> GalleryInfo: ...
 
     def search(self, queries: Tensor, k: int, where: Sequence[str]) -> list[list[Hit]]:
-        """The images most like each of the (Q, D) unit queries, best first. Several threads may search at once.
+        """The images most like each of the (Q, D) unit queries, best first, without their paths.
+
+        Several threads may search at once.
 
         Raises QueryError for a condition that cannot be asked, FeatureError or EngineError.
         """
+        ...
+
+    def find_image(self, name: str) -> Path | None:
+        """Where the image of a hit lies, as `find_image` says."""
         ...
 
     def read_rows(self, rows: Sequence[int]) -> Tensor:
@@ -107,6 +114,9 @@ class _File:
             for rows, scores in zip(hits.rows.tolist(), hits.scores.tolist(), strict=True)
         ]
 
+    def find_image(self, name: str) -> Path | None:
+        return find_image(name, self._folder)
+
     def read_rows(self, rows: Sequence[int]) -> Tensor:
         self._features.check_unchanged()
         if self._matrix is not None:
@@ -139,8 +149,7 @@ class _File:
     def _describe(self, rank: int, row: int, score: float) -> Hit:
         name = self._images.names[row]
         person = int(self._people[row])
-        image = find_image(name, self._folder)
-        return Hit(rank, score, name, image, person if person >= 0 else None, self.place, row)
+        return Hit(rank, score, name, None, person if person >= 0 else None, self.place, row)
 
 
 class _Collection:
@@ -162,7 +171,7 @@ class _Collection:
                     rank,
                     score,
                     image.name,
-                    find_image(image.name, self._folder),
+                    None,
                     image.person_id if image.person_id >= 0 else None,
                     self.place,
                     key,
@@ -172,6 +181,9 @@ class _Collection:
             ]
             for keys, scores, known in zip(hits.rows.tolist(), hits.scores.tolist(), images, strict=True)
         ]
+
+    def find_image(self, name: str) -> Path | None:
+        return find_image(name, self._folder)
 
     def read_rows(self, rows: Sequence[int]) -> Tensor:
         with self._turn:
@@ -191,4 +203,5 @@ def find_image(name: str, folder: Path) -> Path | None:
     if not is_safe_name(name):
         return None
     image = folder / name
-    return image if image.resolve().is_relative_to(folder.resolve()) else None
+    is_inside = os.path.realpath(image).startswith(os.path.join(os.path.realpath(folder), ""))
+    return image if is_inside else None

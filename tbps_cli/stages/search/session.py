@@ -97,17 +97,14 @@ class SearchSession:
             candidates = max(k, CANDIDATES) if rerank else k
             hits: list[list[Hit]] = [[] for _ in asked]
             for gallery in self._galleries:
-                for merged, more in zip(hits, gallery.search(embedded, candidates, where), strict=True):
-                    merged += [hit for hit in more if min_score is None or round(hit.score, DIGITS) >= min_score]
-            for merged in hits:
-                merged.sort(key=lambda hit: -hit.score)
-                del merged[candidates:]
+                for best, more in zip(hits, gallery.search(embedded, candidates, where), strict=True):
+                    best += [hit for hit in more if min_score is None or round(hit.score, DIGITS) >= min_score]
+            for best in hits:
+                best.sort(key=lambda hit: -hit.score)
+                del best[candidates:]
             if rerank:
-                hits = [self._rerank(merged) for merged in hits]
-        return [
-            tuple(replace(hit, rank=rank, score=round(hit.score, DIGITS)) for rank, hit in enumerate(merged[:k], 1))
-            for merged in hits
-        ]
+                hits = [self._rerank(best) for best in hits]
+            return [tuple(self._finish(rank, hit) for rank, hit in enumerate(best[:k], 1)) for best in hits]
 
     def columns_of(self, hit: Hit) -> dict[str, float | str]:
         """What the gallery's columns say of an image that this session found; unknown ones are left out.
@@ -142,6 +139,10 @@ class SearchSession:
         with self._state:
             taken, self._unsaid = self._unsaid, []
         return taken
+
+    def _finish(self, rank: int, hit: Hit) -> Hit:
+        image = self._by_place[hit.gallery].find_image(hit.name)
+        return replace(hit, rank=rank, score=round(hit.score, DIGITS), image=image)
 
     def _rerank(self, hits: list[Hit]) -> list[Hit]:
         """The candidates of one query in a better order, with the scores of it."""
