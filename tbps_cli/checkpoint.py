@@ -11,7 +11,8 @@
     training.json               epoch, best so far               }
 
 Nothing in it is ever unpickled. safetensors notices a truncated file but not a flipped bit;
-the manifest does. A folder that exists is whole. This file knows tensors and texts by name, not what they are for.
+the manifest does. A folder that exists is whole. This file knows tensors and texts by name, not
+what they are for. torch is imported by what reads or writes tensors: a fingerprint needs none.
 """
 
 from __future__ import annotations
@@ -21,15 +22,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from tbps_cli import __version__
 from tbps_cli.errors import CheckpointError
 from tbps_cli.files import exists, is_file, replaced_place, restore_folder, unwritable, whole_folder
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FORMAT_VERSION = 2
 READABLE = (1, FORMAT_VERSION)  # 1: tbps 0.1.0, without model.yaml
@@ -57,6 +59,8 @@ class Checkpoint:
 
     def read_tensors(self, name: str) -> dict[str, Tensor]:
         """The tensors of `name`.safetensors. Raises CheckpointError."""
+        from safetensors.torch import load_file
+
         path = self._verified(f"{name}.safetensors")
         try:
             return load_file(path)
@@ -96,6 +100,8 @@ def save_checkpoint(folder: Path, tensors: Mapping[str, Mapping[str, Tensor]], t
 
     Raises OutputError when the place cannot be written to; the old checkpoint then stays.
     """
+    from safetensors.torch import save_file
+
     try:
         with whole_folder(folder, overwrite=True) as partial:
             for name, group in tensors.items():

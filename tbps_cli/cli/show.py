@@ -19,7 +19,7 @@ from tbps_cli.runtime import Advance
 if TYPE_CHECKING:
     from tbps_cli.stages.evaluate.evaluate import Evaluation
     from tbps_cli.stages.generate.generate import GenerateResult, PlanResult
-    from tbps_cli.stages.search.search import Hit
+    from tbps_cli.stages.search.hits import Hit
     from tbps_cli.stages.train.dry_run import Rehearsal
 
 

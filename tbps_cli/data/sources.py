@@ -8,9 +8,9 @@ from pathlib import Path
 
 from tbps_cli.data import tables
 from tbps_cli.data.annotations import Reading, read_annotations
+from tbps_cli.data.crops.decoding import SUFFIXES
 from tbps_cli.data.layouts import LAYOUTS, find_dataset, find_layout
 from tbps_cli.data.records import UNKNOWN_PERSON, PersonRecord
-from tbps_cli.data.transforms import SUFFIXES
 from tbps_cli.errors import DataError
 
 

@@ -92,6 +92,10 @@ class FeatureFile:
         """Close the file; its tables cannot be read any more."""
         self._container.close()
 
+    def check_unchanged(self) -> None:
+        """Raise FeatureError if somebody wrote into the file since it was opened."""
+        self._container.check_unchanged()
+
     def verify(self) -> list[Finding]:
         """Read everything once and say what is wrong; an empty list if nothing is."""
         findings = [finding for table in (self.images, self.captions) if table for finding in table.verify()]

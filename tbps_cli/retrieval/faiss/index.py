@@ -1,14 +1,9 @@
 """FAISS indexes: galleries that look at few rows of many, and the files that keep them.
 
-An index file is one header of 4096 bytes and FAISS's own bytes behind it:
-
-    tbps index 1\\n
-    <sha256 of all that follows, 64 hexadecimal digits>\\n
-    <JSON: the fields of `IndexHeader`> <spaces> \\n
-
-The digest is compared before FAISS sees a byte, so that a damaged file, or one that was changed, is refused. It is no
-signature: **whoever makes an index file makes its digest too, and FAISS's reader is not safe on hostile files.** An
-index from a stranger is to be built again from the gallery, whose reader is.
+The file begins with the header of `header.py`. Its digest is compared before FAISS sees a byte, so that a damaged
+file, or one that was changed, is refused. It is no signature: **whoever makes an index file makes its digest too, and
+FAISS's reader is not safe on hostile files.** An index from a stranger is to be built again from the gallery, whose
+reader is.
 
 Letters: Q queries, N gallery rows, D dimensions, k hits, c candidates, b rows of a block.
 
@@ -19,27 +14,34 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tbps_cli.errors import FeatureError, FeatureMismatchError
+from tbps_cli.errors import FeatureMismatchError
 from tbps_cli.files import whole_file
 from tbps_cli.libraries import import_faiss
-from tbps_cli.retrieval.faiss.parameters import IndexHeader, IndexOrigin, IndexParameters, MeasuredRecall
+from tbps_cli.retrieval.faiss.header import (
+    DIGEST_END,
+    HEADER_BYTES,
+    MAGIC,
+    IndexHeader,
+    IndexOrigin,
+    IndexParameters,
+    MeasuredRecall,
+    open_file,
+    read_file_header,
+    refuse,
+)
 from tbps_cli.retrieval.gallery import ExactGallery, Hits
 from tbps_cli.retrieval.shortlist import score_exactly
 
-MAGIC = b"tbps index 1\n"
-DIGEST_END = len(MAGIC) + 65
-HEADER_BYTES = 4096
 COPY_BYTES = 1 << 20
 ROWS_AT_ONCE = 4096  # added between two calls of `progress`
 FEW_ROWS = 20_000  # allowed rows up to which each is compared: a walk that may keep few of its rows is long
@@ -228,12 +230,6 @@ def save_index(
     return path
 
 
-def read_header(path: Path) -> IndexHeader:
-    """Read what an index file says of itself, believing it; FAISS is not needed. Raises FeatureError."""
-    with _open(path) as file:
-        return _read_header(path, file)[1]
-
-
 def open_index(
     path: Path, *, expected: IndexOrigin | None = None, matrix: np.ndarray | None = None
 ) -> tuple[FaissGallery, IndexHeader]:
@@ -249,8 +245,8 @@ def open_index(
         DependencyError: there is no FAISS.
     """
     faiss = import_faiss()
-    with _open(path) as file:
-        digest, header = _read_header(path, file)
+    with open_file(path) as file:
+        digest, header = read_file_header(path, file)
         shape = header.parameters.count, header.parameters.dimension
         if (expected not in (None, header.origin)) or (matrix is not None and matrix.shape != shape):
             raise FeatureMismatchError(
@@ -258,15 +254,15 @@ def open_index(
                 f"Build it again: tbps gallery index GALLERY --kind {header.parameters.kind} --overwrite"
             )
         if _digest(file) != digest:
-            _refuse(path, "it is damaged or was changed: its sha256 is not the one in its header")
+            refuse(path, "it is damaged or was changed: its sha256 is not the one in its header")
         file.seek(HEADER_BYTES)
         try:
             index = faiss.read_index(faiss.PyCallbackIOReader(file.read, COPY_BYTES))
         except (RuntimeError, MemoryError, OSError) as error:
-            _refuse(path, f"FAISS {faiss.__version__} cannot read it, which {header.faiss_version} wrote ({error})")
+            refuse(path, f"FAISS {faiss.__version__} cannot read it, which {header.faiss_version} wrote ({error})")
     is_promised = type(index) is type(_make_index(faiss, header.parameters, seed=0))
     if not is_promised or (index.ntotal, index.d, getattr(index, "nlist", 0)) != (*shape, header.parameters.lists):
-        _refuse(path, f"its header promises {header.parameters.kind} of {shape}, and something else follows")
+        refuse(path, f"its header promises {header.parameters.kind} of {shape}, and something else follows")
     return FaissGallery(index, header.parameters, matrix), header
 
 
@@ -329,30 +325,3 @@ def _digest(file: BinaryIO) -> str:
     while part := file.read(COPY_BYTES):
         digest.update(part)
     return digest.hexdigest()
-
-
-def _open(path: Path) -> BinaryIO:
-    if not path.is_file():
-        _refuse(path, "there is no such file")
-    try:
-        return open(path, "rb")
-    except OSError as error:
-        _refuse(path, f"it cannot be read ({error.strerror or error})")
-
-
-def _read_header(path: Path, file: BinaryIO) -> tuple[str, IndexHeader]:
-    """Return the digest that the file claims, and its header."""
-    raw = file.read(HEADER_BYTES)
-    if not raw.startswith(MAGIC) or len(raw) < HEADER_BYTES:
-        _refuse(path, "this is no index, or one of another version of tbps")
-    try:
-        header = IndexHeader.parse(raw[DIGEST_END:])
-    except ValueError as error:
-        _refuse(path, f"its header cannot be believed ({error})")
-    if header.payload_bytes != os.fstat(file.fileno()).st_size - HEADER_BYTES:
-        _refuse(path, "it was cut off, or something was added to it")
-    return raw[len(MAGIC) : DIGEST_END - 1].decode("latin-1"), header
-
-
-def _refuse(path: Path, problem: str) -> NoReturn:
-    raise FeatureError(f"{path}: {problem}. Build it again: tbps gallery index GALLERY --overwrite")

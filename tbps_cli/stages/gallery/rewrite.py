@@ -20,11 +20,11 @@ from tbps_cli.retrieval.conditions import parse_conditions
 from tbps_cli.retrieval.milvus.place import MilvusPlace
 from tbps_cli.runtime import SILENCE, Progress
 from tbps_cli.stages.embed.parts import PartFolder
-from tbps_cli.stages.gallery.index import index_path
+from tbps_cli.stages.gallery.health import MOST_LISTED
 from tbps_cli.stages.gallery.push import drop_pushed
+from tbps_cli.stages.search.index_file import index_path
 
 MOST_PARTS = 1000
-MOST_LISTED = 100_000  # names that a result holds; counts are of all
 _SLUG_BYTES = 80
 
 

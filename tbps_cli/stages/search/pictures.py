@@ -10,8 +10,8 @@ from tbps_cli.errors import OutputError
 from tbps_cli.files import refuse_to_replace, unwritable
 from tbps_cli.report.search_page import ShownSearch, write_search_page
 from tbps_cli.report.sheet import COSINE, ShownHit, write_sheet
+from tbps_cli.stages.search.hits import Hit
 from tbps_cli.stages.search.queries import Query
-from tbps_cli.stages.search.search import Hit
 
 
 def check_outputs(*paths: Path | None, overwrite: bool) -> None:

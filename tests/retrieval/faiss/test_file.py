@@ -19,19 +19,8 @@ import torch
 
 from tbps_cli.errors import DependencyError, FeatureError, FeatureMismatchError, OutputError
 from tbps_cli.libraries import import_faiss
-from tbps_cli.retrieval.faiss.index import (
-    DIGEST_END,
-    HEADER_BYTES,
-    MAGIC,
-    FaissGallery,
-    open_index,
-    read_header,
-    save_index,
-)
-from tbps_cli.retrieval.faiss.parameters import (
-    KINDS,
-    MeasuredRecall,
-)
+from tbps_cli.retrieval.faiss.header import DIGEST_END, HEADER_BYTES, KINDS, MAGIC, MeasuredRecall, read_header
+from tbps_cli.retrieval.faiss.index import FaissGallery, open_index, save_index
 from tests.doubles.faiss_rows import ORIGIN, SMALL, built, rows_of, texts_of
 
 pytest.importorskip("faiss")

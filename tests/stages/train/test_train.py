@@ -232,12 +232,10 @@ def test_tensorboard_gets_the_curve(tiny: TinyRun, tmp_path: Path) -> None:
 def test_a_full_disk_is_said_and_the_run_can_go_on(
     tiny: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tbps_cli import checkpoint as checkpoints
-
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoints, "save_file", full)
+    monkeypatch.setattr("safetensors.torch.save_file", full)
     with pytest.raises(OutputError, match="No space left"):
         train(tiny.recipe, tmp_path / "run", root=tiny.root, device="cpu")
     monkeypatch.undo()
