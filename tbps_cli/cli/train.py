@@ -52,13 +52,13 @@ def command(
     resolved = load_recipe(find_recipe(recipe), overrides, note=progress.note)
     run = out or Path("runs") / resolved.name
     if dry_run:
-        from tbps_cli.stages.train.dry_run import rehearse
+        from tbps_cli.stages.train.dry_run import dry_run
 
-        rehearsal = rehearse(resolved, root=root, device=device, progress=progress)
+        figures = dry_run(resolved, root=root, device=device, progress=progress)
         if as_json:
-            show.print_json(rehearsal.as_dict())
+            show.print_json(figures.as_dict())
         else:
-            show.print_rehearsal(rehearsal)
+            show.print_dry_run(figures)
         return
     from tbps_cli.stages.train.train import train
 

@@ -121,6 +121,12 @@ class FeatureFile:
             self._container.refuse(f"format version {version} is unknown")
         return int(version)
 
+    def need_images(self) -> FeatureTable:
+        """Return the table of the images. Raises FeatureError where there is none."""
+        if self.images is None:
+            raise FeatureError(f"{self.path}: holds captions but no images. Embed some: tbps embed --images FOLDER")
+        return self.images
+
     def _table(self, name: str, images: int | None) -> FeatureTable | None:
         group = self._container.group(self._container.file, name)
         if group is None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -18,16 +17,17 @@ from tbps_cli.data.layouts import LAYOUTS
 from tbps_cli.files import whole_folder
 from tbps_cli.recipe import dump_model, dump_recipe
 from tbps_cli.report.model_card import ShownModel, write_card
+from tbps_cli.results import Result
+from tbps_cli.retrieval.metrics.retrieval import METRICS
 from tbps_cli.runtime import SILENCE, Progress
 
 CARD = "README.md"
-METRICS = {"rank-1": "rank_1", "rank-5": "rank_5", "rank-10": "rank_10", "mAP": "mean_ap", "mINP": "mean_inp"}
 REPORT = "report.json"
 EXAMPLES = ("woman in a red coat", "man with a backpack")  # what the text half is traced with
 
 
 @dataclass(frozen=True)
-class CheckpointFacts:
+class CheckpointFacts(Result):
     """What a checkpoint is, in one place."""
 
     folder: Path
@@ -44,10 +44,6 @@ class CheckpointFacts:
     context_length: int
     bytes: int
     fingerprint: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 def show_checkpoint(path: Path) -> CheckpointFacts:

@@ -8,9 +8,8 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +32,7 @@ from tbps_cli.proximity.diffusion.pipeline import Pipeline
 from tbps_cli.proximity.diffusion.prompts import describe_image
 from tbps_cli.proximity.lexicon import read_lexicon
 from tbps_cli.recipe import FitRecipe, dump_recipe
+from tbps_cli.results import Result
 from tbps_cli.runtime import SILENCE, Progress, find_device
 from tbps_cli.training.run import Run
 
@@ -45,17 +45,13 @@ LARGEST_SHARE = 8  # times the mean weight, of an image where colours are balanc
 
 
 @dataclass(frozen=True)
-class FitResult:
+class FitResult(Result):
     """A pipeline that has learnt, and the mean loss of its last steps."""
 
     pipeline: Path
     steps: int
     loss: float
     seconds: float
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 def fit(

@@ -23,6 +23,7 @@ import numpy as np
 from tbps_cli.errors import DependencyError, FeatureError, OutputError
 from tbps_cli.features import FeatureFile, FeatureTable, open_features
 from tbps_cli.files import refuse_to_replace, whole_file
+from tbps_cli.results import Result
 from tbps_cli.runtime import SILENCE, Advance, Progress
 
 SUFFIXES = (".parquet", ".npz", ".npy")
@@ -31,16 +32,12 @@ MOST_TEXT_BYTES = 16 << 30  # of an array of texts: NumPy gives each the room of
 
 
 @dataclass(frozen=True)
-class ExportResult:
+class ExportResult(Result):
     """What was written."""
 
     files: tuple[Path, ...]
     rows: int
     dimensions: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 def export_gallery(

@@ -20,6 +20,7 @@ from tbps_cli.data.crops.shards import ShardDamagedError, read_members
 from tbps_cli.data.sources import image_folder
 from tbps_cli.errors import CheckpointError, FeatureError
 from tbps_cli.features import FeatureFile, FeatureInfo, FeatureTable, Finding, open_features
+from tbps_cli.results import Result
 from tbps_cli.retrieval.faiss.header import read_header
 from tbps_cli.runtime import SILENCE, Progress
 from tbps_cli.stages.search.index_file import index_path, origin_of
@@ -50,7 +51,7 @@ class IndexFacts:
 
 
 @dataclass(frozen=True)
-class GalleryFacts:
+class GalleryFacts(Result):
     """What a gallery is; `problems` are sentences, and there are none when it is well at a glance."""
 
     gallery: Path
@@ -72,10 +73,6 @@ class GalleryFacts:
     columns: tuple[ColumnFacts, ...]
     index: IndexFacts | None
     problems: tuple[str, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from tbps_cli.retrieval.gallery import ExactGallery
 from tbps_cli.retrieval.mapped import MappedGallery
 from tbps_cli.runtime import SILENCE, Progress, StepsBetween
 from tbps_cli.stages.gallery.index_queries import find_descriptions
-from tbps_cli.stages.search.index_file import explain_poor, images_of, index_path, origin_of
+from tbps_cli.stages.search.index_file import explain_poor, index_path, origin_of
 
 MEMORY_SHARE = 4  # of the machine's memory an index may take a fourth, as building takes up to twice as much
 
@@ -79,7 +79,7 @@ def index_gallery(
     path = index_path(gallery)
     import_faiss()
     with open_features(gallery) as features:
-        images = images_of(features)
+        images = features.need_images()
         origin = origin_of(features, images)
         _check_place(path, overwrite)
         allowed = _machine_memory() // MEMORY_SHARE if memory_bytes is None else memory_bytes

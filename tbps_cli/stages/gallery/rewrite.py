@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence, Set
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tbps_cli.errors import DataError, FeatureError, OutputError, QueryError
-from tbps_cli.features import Column, FeatureFile, FeatureTable, merge, open_features, select
+from tbps_cli.features import Column, FeatureTable, merge, open_features, select
 from tbps_cli.files import read_whole, refuse_to_replace, whole_folder
+from tbps_cli.results import Result
 from tbps_cli.retrieval.conditions import parse_conditions
 from tbps_cli.retrieval.milvus.place import MilvusPlace
 from tbps_cli.runtime import SILENCE, Progress
@@ -29,33 +29,25 @@ _SLUG_BYTES = 80
 
 
 @dataclass(frozen=True)
-class MergeResult:
+class MergeResult(Result):
     """What was written where."""
 
     out: Path
     galleries: int
     images: int
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
-class Part:
+class Part(Result):
     """One of the files that a gallery was split into. `value` is the column's, empty where unknown."""
 
     out: Path
     images: int
     value: str | None = None
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
-class DropResult:
+class DropResult(Result):
     """What was dropped: `names` and `unknown` list at most MOST_LISTED; `index` was removed with it."""
 
     gallery: str
@@ -64,10 +56,6 @@ class DropResult:
     names: tuple[str, ...]
     unknown: tuple[str, ...]
     index: Path | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 def merge_galleries(
@@ -87,7 +75,7 @@ def split_by(gallery: Path, column: str, out: Path, *, progress: Progress = SILE
     Raises FeatureError, OutputError, and QueryError for a column that is not there or has too many values.
     """
     with open_features(gallery) as features:
-        columns = _images_of(features).columns
+        columns = features.need_images().columns
         if column not in columns:
             there_are = f"There are: {', '.join(columns)}." if columns else "It has no columns; use --parts."
             raise QueryError(f"{gallery}: no column {column!r}. {there_are}")
@@ -108,7 +96,7 @@ def split_equally(gallery: Path, parts: int, out: Path, *, progress: Progress = 
     Raises FeatureError, OutputError, and QueryError for more parts than images.
     """
     with open_features(gallery) as features:
-        count = _images_of(features).count
+        count = features.need_images().count
     if not 1 <= parts <= min(count, MOST_PARTS):
         raise QueryError(
             f"{gallery}: {count:,} images cannot be {parts:,} parts. Ask for 1 to {min(count, MOST_PARTS):,}."
@@ -162,7 +150,7 @@ def _drop_rows(gallery: Path, wanted: Set[str], where: Sequence[str], progress: 
     open_features(gallery).close()  # before a lock is laid beside it
     with PartFolder(gallery).held():
         with open_features(gallery) as features:
-            images = _images_of(features)
+            images = features.need_images()
             is_dropped = _meet(images, where) if where else _are_named(images, wanted)
             rows = np.flatnonzero(is_dropped)
             dropped = [images.names[row] for row in (rows if wanted else rows[:MOST_LISTED]).tolist()]
@@ -184,12 +172,6 @@ def _drop_pushed(place: str, wanted: Set[str]) -> DropResult:
     if not dropped:
         raise _nothing_to_drop(place, (), unknown)
     return DropResult(place, len(dropped), None, tuple(dropped[:MOST_LISTED]), tuple(unknown[:MOST_LISTED]), None)
-
-
-def _images_of(features: FeatureFile) -> FeatureTable:
-    if features.images is None:
-        raise FeatureError(f"{features.path}: holds captions but no images, so there is nothing to take out of it.")
-    return features.images
 
 
 def _number_values(column: Column, gallery: Path) -> tuple[list[str], np.ndarray]:

@@ -27,6 +27,7 @@ from tbps_cli.proximity.lexicon import Lexicon
 from tbps_cli.proximity.plan.colours import Plan
 from tbps_cli.proximity.plan.file import read_plan, write_plan
 from tbps_cli.recipe import GenerationRecipe, dump_recipe
+from tbps_cli.results import Result
 from tbps_cli.runtime import SILENCE, Advance, Progress, find_device
 from tbps_cli.stages.generate.edit_images import EditMaker, Outcome
 from tbps_cli.stages.generate.folder import GenerationFolder
@@ -36,7 +37,7 @@ DROPPED_SHOWN = 2  # of a chunk: dropped images that are kept for the page
 
 
 @dataclass(frozen=True)
-class PlanResult:
+class PlanResult(Result):
     """A plan that was written for people to read and change."""
 
     plan: Path
@@ -44,13 +45,9 @@ class PlanResult:
     images: int  # of the training split
     skipped: dict[str, int]  # why an image has no edit -> images
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
-class GenerateResult:
+class GenerateResult(Result):
     """A finished generation.
 
     drops: why edits were dropped; one may be for several reasons. skipped: why images have no edit.
@@ -70,10 +67,6 @@ class GenerateResult:
     evaluations: int
     was_finished: bool = False
     rank: int = 0
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 def plan_dataset(

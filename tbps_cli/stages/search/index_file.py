@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tbps_cli.errors import FeatureError, FeatureMismatchError
+from tbps_cli.errors import FeatureMismatchError
 from tbps_cli.features import FeatureFile, FeatureTable
 from tbps_cli.retrieval.faiss.header import IndexHeader, IndexOrigin, MeasuredRecall
 
@@ -38,7 +38,7 @@ def open_index_of(gallery: Path, features: FeatureFile) -> tuple[FaissGallery, I
         return None
     from tbps_cli.retrieval.faiss.index import open_index
 
-    images = images_of(features)
+    images = features.need_images()
     return open_index(path, expected=origin_of(features, images), matrix=images.mapped())
 
 
@@ -50,13 +50,6 @@ def explain_poor(path: Path, recall: MeasuredRecall | None) -> str | None:
         f"{path} finds only {recall.value:.1%} of the {recall.k} best hits of exact search. Build another one: "
         "tbps gallery index GALLERY --kind sq8 --overwrite; or remove it, and search compares every image."
     )
-
-
-def images_of(features: FeatureFile) -> FeatureTable:
-    """The images of a gallery. Raises FeatureError: it holds none."""
-    if features.images is None:
-        raise FeatureError(f"{features.path}: holds captions but no images. Embed some: tbps embed --images FOLDER")
-    return features.images
 
 
 def origin_of(features: FeatureFile, images: FeatureTable) -> IndexOrigin:

@@ -75,9 +75,7 @@ def open_gallery(place: str, *, exact: bool, notes: list[str]) -> Iterator[Searc
             yield _Collection(place, collection)
         return
     with open_features(place) as features:
-        if features.images is None:
-            raise FeatureError(f"{place}: holds captions but no images, so there is nothing to search.")
-        yield _File(place, features, features.images, exact, notes)
+        yield _File(place, features, features.need_images(), exact, notes)
 
 
 class _File:

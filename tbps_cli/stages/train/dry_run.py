@@ -24,7 +24,7 @@ STEPS = 3  # the first one warms up; the fastest of the others is what the estim
 
 
 @dataclass(frozen=True)
-class Rehearsal:
+class DryRun:
     """What a training would take. Times are of this machine, with one process."""
 
     recipe: str
@@ -54,9 +54,7 @@ class Rehearsal:
         return asdict(self) | {"estimated_seconds": self.estimated_seconds}
 
 
-def rehearse(
-    recipe: Recipe, *, root: Path | None = None, device: str = "auto", progress: Progress = SILENCE
-) -> Rehearsal:
+def dry_run(recipe: Recipe, *, root: Path | None = None, device: str = "auto", progress: Progress = SILENCE) -> DryRun:
     """Read the data, build the model, take a few steps, and say what all of them would take.
 
     Writes nothing, but draws a ToyPEDES that is not there.
@@ -81,7 +79,7 @@ def rehearse(
     def on_step(loss: float) -> None:
         losses.append(loss)
 
-    with progress.track("rehearsing", min(STEPS, count)) as advance:
+    with progress.track("dry run", min(STEPS, count)) as advance:
         for number, batch in zip(range(min(STEPS, count)), batches, strict=False):
             reading.append(time.perf_counter() - started)
             longest = max(longest, batch.token_ids.shape[1])
@@ -99,7 +97,7 @@ def rehearse(
             advance(1, f"loss {losses[-1]:.3f}")
             started = time.perf_counter()
     image_tokens = _count_image_tokens(dual, batch.images[:1].to(found))
-    return Rehearsal(
+    return DryRun(
         recipe=recipe.name,
         device=str(found),
         people=len({record.person_id for record in train_records}),

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -23,6 +22,7 @@ from tbps_cli.errors import RecipeError
 from tbps_cli.files import hold
 from tbps_cli.processes import Processes, training_processes
 from tbps_cli.recipe import Recipe, dump_model, dump_recipe, parse_recipe
+from tbps_cli.results import Result
 from tbps_cli.retrieval.metrics.retrieval import RetrievalReport
 from tbps_cli.runtime import SILENCE, Progress, autocast, find_device
 from tbps_cli.stages.evaluate.evaluate import embed_split
@@ -36,7 +36,7 @@ from tbps_cli.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
-class TrainResult:
+class TrainResult(Result):
     """A finished run. `validation` is of the best epoch; None where the data has no val split.
 
     rank: of this process among those that trained together; what it says, the first one says for all.
@@ -49,10 +49,6 @@ class TrainResult:
     validation: RetrievalReport | None
     seconds: float
     rank: int = 0
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 def train(

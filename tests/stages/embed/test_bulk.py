@@ -240,7 +240,7 @@ def test_a_second_run_at_the_same_gallery_is_refused(images: Path, tiny: TinyRun
     assert not out.exists()
     embed(tiny.run, images, out)
     with pytest.MonkeyPatch.context() as patch:  # whoever adds looks at the gallery when nobody else can change it
-        patch.setattr(stage, "Grown", lambda _: drop(out, names=["003.png"]))
+        patch.setattr(stage, "ExistingGallery", lambda _: drop(out, names=["003.png"]))
         with pytest.raises(OutputError, match="another process"):
             embed(tiny.run, images, out, append=True)
 
