@@ -1,8 +1,9 @@
-"""The import law, one importer for each heavy dependency, and the length of files."""
+"""The import law, one importer for each heavy dependency, one writer of whole files, and the length of files."""
 
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -142,3 +143,32 @@ def test_nothing_is_ever_unpickled() -> None:
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
                 safe = [ast.unparse(keyword.value) for keyword in node.keywords if keyword.arg == "weights_only"]
                 assert safe == ["True"], f"{path}:{node.lineno}"
+
+
+def disk_calls(path: Path) -> list[str]:
+    """What a file does that files.py alone may do: rename, sync, lock, and name temporary files."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and node.attr in {"fsync", "flock", "lockf", "rename", "renames"}:
+            found.append(f"{node.lineno}: {node.attr}")
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "replace":
+            # str.replace takes two arguments, that of dataclasses keywords, that of Wording a list.
+            is_of_path = len(node.args) == 1 and not node.keywords and not isinstance(node.args[0], ast.ListComp)
+            if is_of_path or ast.unparse(node.func.value) == "os":
+                found.append(f"{node.lineno}: replace")
+    return found + [f"{line}: {name}" for line, name in imports_of(path) if name.split(".")[0] in {"fcntl", "tempfile"}]
+
+
+def test_files_alone_renames_syncs_locks_and_makes_temporary_files(tmp_path: Path) -> None:
+    calls = {str(path.relative_to(PACKAGE)): disk_calls(path) for path in FILES}
+    assert [name for name, found in calls.items() if found] == ["files.py"]
+    bad = tmp_path / "bad.py"
+    bad.write_text("import tempfile\nos.replace(a, b)\na.replace(b)\na.rename(b)\nos.fsync(f)\n'a'.replace('b', 'c')\n")
+    assert len(disk_calls(bad)) == 5
+
+
+def test_files_needs_nothing_but_errors_and_the_standard_library() -> None:
+    imported = {name.split(".")[0] for _, name in imports_of(PACKAGE / "files.py")}
+    assert imported - set(sys.stdlib_module_names) == {"tbps_cli"}
+    assert breaches([PACKAGE / "files.py"]) == []
+    assert {name for _, name in imports_of(PACKAGE / "files.py") if name.startswith("tbps_cli")} == {"tbps_cli.errors"}

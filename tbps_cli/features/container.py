@@ -18,6 +18,7 @@ import numpy as np
 
 from tbps_cli.errors import FeatureError
 from tbps_cli.features.layout import HDF5_FAILURES, UTF8, is_unicode
+from tbps_cli.files import exists, is_file
 
 
 class RefusedError(FeatureError):
@@ -146,9 +147,9 @@ class Container:
 
     def _open(self) -> h5py.File:
         try:
-            if not self.path.exists():
+            if not exists(self.path):
                 self.refuse("there is no such file")
-            if not self.path.is_file():
+            if not is_file(self.path):
                 self.refuse("this is no file")
             self.size = self.path.stat().st_size
             # No lock: a file at its place never changes, and some network disks cannot lock.

@@ -99,10 +99,10 @@ class TokenTerm(Term):
 
     needs = "rows"
 
-    def __init__(self, *, by_token: bool = True) -> None:
+    def __init__(self, *, by_token: bool = True, width: int = WIDTH) -> None:
         super().__init__()
         torch.manual_seed(3)
-        self.head, self.by_token = nn.Linear(WIDTH, WIDTH), by_token
+        self.head, self.by_token = nn.Linear(width, width), by_token
 
     def count(self, token_ids: Tensor, token_mask: Tensor) -> int:
         return int(token_mask.sum()) if self.by_token else super().count(token_ids, token_mask)

@@ -25,6 +25,7 @@ from tbps_cli.data.crops.reader import CropBatch, CropReader, UnreadableCrop
 from tbps_cli.data.records import UNKNOWN_PERSON
 from tbps_cli.errors import DataError, OutputError
 from tbps_cli.features import FeatureInfo, FeatureWriter, open_features
+from tbps_cli.files import exists, refuse_to_replace
 from tbps_cli.processes import Processes, training_processes
 from tbps_cli.results import Result
 from tbps_cli.runtime import SILENCE, Progress, find_device
@@ -316,7 +317,6 @@ def _check_out(out: Path, *, append: bool, overwrite: bool) -> None:
     """Before anything is listed or embedded. Raises OutputError."""
     if append and overwrite:
         raise OutputError(f"{out}: is added to or replaced, not both: give --append or --overwrite.")
-    if out.exists() and not out.is_file():
-        raise OutputError(f"{out} is not a file; choose another --out")
-    if out.exists() and not (append or overwrite):
+    refuse_to_replace(out, overwrite=True)
+    if exists(out) and not (append or overwrite):
         raise OutputError(f"{out} exists; choose another --out, add to it with --append, or pass --overwrite")
