@@ -1,4 +1,4 @@
-"""Features on disk: the HDF5 file that one stage writes and the next one reads.
+"""Features on disk: the HDF5 file that one stage writes for the next to read.
 
 This docstring is the one definition of the file, format 2 (N images, M captions, D dimensions):
 

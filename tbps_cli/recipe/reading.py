@@ -16,9 +16,9 @@ from tbps_cli.recipe.fields import Section
 from tbps_cli.recipe.fitting import FitRecipe
 from tbps_cli.recipe.generation import GenerationRecipe
 from tbps_cli.recipe.model import Model
-from tbps_cli.recipe.older import OLD, describe_override, translate_losses, translate_override
 from tbps_cli.recipe.sections import Recipe
 from tbps_cli.recipe.strict_yaml import parse_yaml
+from tbps_cli.recipe.version_0_1 import OLD, describe_override, translate_losses, translate_override
 
 LARGEST_RECIPE = 1_000_000  # bytes
 AnyRecipe = TypeVar("AnyRecipe", Recipe, GenerationRecipe, FitRecipe, Model)

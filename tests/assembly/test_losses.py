@@ -14,7 +14,7 @@ from tbps_cli.checkpoint import open_checkpoint
 from tbps_cli.errors import RecipeError
 from tbps_cli.losses.contrastive import ContrastiveTerm
 from tbps_cli.losses.words import WordTerm
-from tbps_cli.stages.train.dry_run import rehearse
+from tbps_cli.stages.train.dry_run import dry_run
 from tbps_cli.stages.train.train import train
 from tbps_cli.training import trainer as trainers
 from tests.doubles.tiny import TinyRun, tiny_recipe
@@ -47,7 +47,7 @@ def trained_on(tiny: TinyRun) -> Any:
     return read_splits(tiny.recipe, tiny.root, SILENCE)[0]
 
 
-def test_a_dry_run_rehearses_where_most_losses_act(tiny: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dry_run_dry_runs_where_most_losses_act(tiny: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     points: list[float] = []
     original = trainers.Trainer._step
 
@@ -56,7 +56,7 @@ def test_a_dry_run_rehearses_where_most_losses_act(tiny: TinyRun, monkeypatch: p
         return original(self, batch, done, *others)
 
     monkeypatch.setattr(trainers.Trainer, "_step", watch)
-    rehearse(tiny_recipe(*WORDS), root=tiny.root, device="cpu")
+    dry_run(tiny_recipe(*WORDS), root=tiny.root, device="cpu")
     assert set(points) == {0.25}
 
 

@@ -135,7 +135,7 @@ def test_a_damaged_checkpoint_is_a_message(damage: str, tiny: TinyRun, tmp_path:
         weights.write_bytes(b"\x80\x04}.")
     elif damage == "newer":
         manifest = best / "manifest.json"
-        manifest.write_text(manifest.read_text().replace('"format_version": 1', '"format_version": 2'))
+        manifest.write_text(manifest.read_text().replace('"format_version": 2', '"format_version": 3'))
     else:
         shutil.rmtree(best)
     assert str(tmp_path / "run") in fail_tbps(
