@@ -52,9 +52,9 @@ def command(
     resolved = load_recipe(find_recipe(recipe), overrides, note=progress.note)
     run = out or Path("runs") / resolved.name
     if dry_run:
-        from tbps_cli.stages.train.dry_run import dry_run
+        from tbps_cli.stages.train.dry_run import dry_run as run_dry
 
-        figures = dry_run(resolved, root=root, device=device, progress=progress)
+        figures = run_dry(resolved, root=root, device=device, progress=progress)
         if as_json:
             show.print_json(figures.as_dict())
         else:
