@@ -17,7 +17,7 @@ class DataSection(Section):
 
     dataset: str = Field(
         min_length=1,
-        description="cuhk, icfg, rstp, ufine, toy, toy-large, toy-small, toy-tiny, or a .jsonl or .csv file",
+        description="a name that `tbps data list` lists, or a .jsonl or .csv file",
     )
     val_people: Annotated[int, Field(ge=1)] | None = Field(
         None, description="people held out of train to select the best epoch with, where there is no val split"

@@ -49,25 +49,25 @@ def test_every_recipe_opens_with_what_it_trains_and_how_to_launch_it(path: Path)
     assert any(f"tbps train recipes/{path.relative_to(FOLDER)}" in line for line in others[:10])
 
 
-@pytest.mark.parametrize(
-    ("section", "built", "known_elsewhere"),
-    [
-        (recipes.ImagesSection, ImageTransform, set()),
-        (encoders.SmallImageEncoderSection, SmallImageEncoder, {"image_height", "image_width", "embedding_dim"}),
-        (encoders.SmallTextEncoderSection, SmallTextEncoder, {"vocabulary_size", "embedding_dim"}),
-        (losses.ContrastiveSection, ContrastiveLoss, set()),
-        (losses.WordsSection, PhraseTable, {"records", "split_words"}),
-        (recipes.OptimSection, build_optimizer, {"modules", "new"}),
-        (recipes.ScheduleSection, learning_rate_at, {"progress", "lr", "epochs"}),
-        (recipes.CaptionsSection, CaptionAugmenter, set()),
-        (recipes.PairMixupSection, PairMixup, set()),
-        (recipes.FeatureMixupSection, FeatureMixup, set()),
-        (encoders.VitImageEncoderSection, VitImageEncoder, {"image_height", "image_width"}),
-        (encoders.BertTextEncoderSection, BertTextEncoder, {"vocabulary_size"}),
-        (encoders.ClipImageEncoderSection, ClipImageEncoder, {"image_height", "image_width"}),
-        (encoders.ClipTextEncoderSection, ClipTextEncoder, set()),
-    ],
-)
+BUILT = [
+    (recipes.ImagesSection, ImageTransform, set()),
+    (encoders.SmallImageEncoderSection, SmallImageEncoder, {"image_height", "image_width", "embedding_dim"}),
+    (encoders.SmallTextEncoderSection, SmallTextEncoder, {"vocabulary_size", "embedding_dim"}),
+    (losses.ContrastiveSection, ContrastiveLoss, set()),
+    (losses.WordsSection, PhraseTable, {"records", "split_words"}),
+    (recipes.OptimSection, build_optimizer, {"modules", "new"}),
+    (recipes.ScheduleSection, learning_rate_at, {"progress", "lr", "epochs"}),
+    (recipes.CaptionsSection, CaptionAugmenter, set()),
+    (recipes.PairMixupSection, PairMixup, set()),
+    (recipes.FeatureMixupSection, FeatureMixup, set()),
+    (encoders.VitImageEncoderSection, VitImageEncoder, {"image_height", "image_width"}),
+    (encoders.BertTextEncoderSection, BertTextEncoder, {"vocabulary_size"}),
+    (encoders.ClipImageEncoderSection, ClipImageEncoder, {"image_height", "image_width"}),
+    (encoders.ClipTextEncoderSection, ClipTextEncoder, set()),
+]
+
+
+@pytest.mark.parametrize(("section", "built", "known_elsewhere"), BUILT)
 def test_the_fields_of_a_section_are_the_keywords_of_what_it_builds(
     section: type, built: object, known_elsewhere: set[str]
 ) -> None:
@@ -76,6 +76,16 @@ def test_the_fields_of_a_section_are_the_keywords_of_what_it_builds(
     fields = set(section.model_fields) - of_an_encoder - of_a_loss  # type: ignore[attr-defined]
     keywords = set(inspect.signature(built).parameters)  # type: ignore[arg-type]
     assert fields | known_elsewhere == keywords
+
+
+@pytest.mark.parametrize(("section", "built", "known_elsewhere"), BUILT)
+def test_the_default_of_a_field_is_that_of_the_keyword(section: type, built: object, known_elsewhere: set[str]) -> None:
+    fields = {name: field.default for name, field in section.model_fields.items() if not field.is_required()}  # type: ignore[attr-defined]
+    parameters = inspect.signature(built).parameters  # type: ignore[arg-type]
+    defaults = {name: one.default for name, one in parameters.items() if one.default is not inspect.Parameter.empty}
+    assert {name: fields[name] for name in fields.keys() & defaults.keys()} == {
+        name: defaults[name] for name in fields.keys() & defaults.keys()
+    }
 
 
 def problem(text: str) -> str:

@@ -9,6 +9,9 @@ from tbps_cli.assembly.datasets import draw_toy
 from tbps_cli.data.layouts import LAYOUTS, place_of
 from tbps_cli.results import Result
 from tbps_cli.runtime import SILENCE, Progress
+from tbps_cli.toypedes.plan import SIZES
+
+TOY_SIZES = tuple(SIZES)
 
 
 @dataclass(frozen=True)
