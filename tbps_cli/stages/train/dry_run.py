@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from tbps_cli.assembly.encoders import build_tokenizer
-from tbps_cli.assembly.training import build_loader, build_trainer, read_splits
+from tbps_cli.assembly.training import build_loader, build_sampler, build_trainer, read_splits
 from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.errors import TrainingError
 from tbps_cli.recipe import Recipe
@@ -66,7 +66,8 @@ def dry_run(recipe: Recipe, *, root: Path | None = None, device: str = "auto", p
     tokenizer = build_tokenizer(recipe, (caption for record in train_records for caption in record.captions))
     torch.manual_seed(recipe.seed)
     trainer = build_trainer(recipe, train_records, tokenizer, found)
-    loader = build_loader(recipe, train_records, tokenizer, progress, cache=None)
+    sampler = build_sampler(recipe, train_records)
+    loader = build_loader(recipe, train_records, tokenizer, sampler, progress, cache=None)
     count, batches = loader.epoch(1)
     dual = trainer.model
     assert isinstance(dual, DualEncoder)

@@ -92,7 +92,8 @@ def _train(
     with processes.first_ahead():  # it draws a ToyPEDES that is not there
         train_records, val_records = read_splits(recipe, root, progress)
     # Too few people, or shares that are uneven, are said before any work.
-    build_sampler(recipe, train_records).share_of(processes.rank, processes.count)
+    sampler = build_sampler(recipe, train_records)
+    sampler.share_of(processes.rank, processes.count)
     with processes.first_ahead():
         run = Run.open(
             run_folder,
@@ -114,7 +115,7 @@ def _train(
     if position.epoch < recipe.training.epochs:
         with processes.share_fate():
             cache = run.folder if recipe.data.cache else None
-            loader = build_loader(recipe, train_records, tokenizer, progress, cache=cache, processes=processes)
+            loader = build_loader(recipe, train_records, tokenizer, sampler, progress, cache=cache, processes=processes)
     began = time.monotonic() - position.seconds
 
     def after_step(count: int) -> None:
