@@ -25,8 +25,8 @@ from PIL import Image
 
 from tbps_cli.data.generated import RECORDS
 from tbps_cli.errors import OutputError
-from tbps_cli.proximity.plan.colours import Plan
 from tbps_cli.proximity.plan.file import write_plan
+from tbps_cli.proximity.plan.plan import Plan
 from tbps_cli.report.writing import write_whole
 from tbps_cli.toypedes.staging import sync
 
