@@ -13,8 +13,9 @@ from tbps_cli.data.records import PersonRecord
 from tbps_cli.errors import DataError, OutputError
 from tbps_cli.proximity.lexicon import read_lexicon
 from tbps_cli.proximity.plan import file as plan_file
-from tbps_cli.proximity.plan.colours import EditPlanner, Plan
+from tbps_cli.proximity.plan.colours import EditPlanner, list_edits
 from tbps_cli.proximity.plan.file import read_plan, write_plan
+from tbps_cli.proximity.plan.plan import Plan
 
 FOLDER = Path("images")
 TRAIN = [
@@ -44,7 +45,7 @@ def place_of_coat(rows: list[Row]) -> int:
 def test_a_plan_survives_its_file(tmp_path: Path) -> None:
     path, rows = written(tmp_path)
     assert read_plan(path, RECORDS) == PLAN
-    assert len(rows) == 1 + len(PLAN.edits)
+    assert len(rows) == 1 + len(PLAN.requests)
     assert rows[0] == {"skipped": PLAN.skipped} != {"skipped": {}}
     assert "红" in path.read_text("utf-8") or "\\u7ea2" in path.read_text("utf-8")
     assert [file.name for file in tmp_path.iterdir()] == ["plan.jsonl"]
@@ -53,7 +54,7 @@ def test_a_plan_survives_its_file(tmp_path: Path) -> None:
 def test_lines_may_be_deleted_the_first_too(tmp_path: Path) -> None:
     path, rows = written(tmp_path)
     rewrite(path, rows[2:])
-    assert read_plan(path, RECORDS) == Plan(PLAN.edits[1:], {})
+    assert read_plan(path, RECORDS) == Plan(PLAN.requests[1:], {})
 
 
 def test_the_captions_follow_a_new_colour(tmp_path: Path) -> None:
@@ -61,7 +62,7 @@ def test_the_captions_follow_a_new_colour(tmp_path: Path) -> None:
     place = place_of_coat(rows)
     rows[place]["new_colour"] = "grey" if rows[place]["new_colour"] != "grey" else "pink"
     rewrite(path, rows)
-    edit = read_plan(path, RECORDS).edits[place - 1]
+    edit = list_edits(read_plan(path, RECORDS))[place - 1]
     colour = rows[place]["new_colour"]
     assert edit.captions[0].edited == f"A {colour} coat. The {colour} coat is long."
     assert edit.captions[0].target == edit.captions[0].new_colour == colour
@@ -94,7 +95,7 @@ def change_caption(key: str, value: Any) -> Callable[[Row], None]:
         (change("garment", ""), "'garment' is \"\"; write its name"),
         (change("captions", []), "'captions' must be a list of at least one"),
         (change("left_out", ["?"]), "'left_out' holds what is no caption of a.jpg"),
-        (change("note", 1), 'unknown key "note"; an edit has number, image'),
+        (change("note", 1), 'unknown key "note"; a request of the kind colour has number, image'),
         (lambda row: row.pop("seed"), "'seed' is missing"),
         (change_caption("caption", "x"), 'captions[0].caption is "x", which a.jpg does not have'),
         (change_caption("caption", {}), "captions[0].caption is {}, which a.jpg does not have"),
