@@ -48,7 +48,7 @@ def summarise(dataset: str, recipe: GenerationRecipe, editor: str, plan: Plan, l
         "planned": len(plan.requests),
         "made": sum(line["is_drawn"] for line in lines),
         "kept": len(kept),
-        "people": len({line["record"]["person_id"] for line in kept}),
+        "people": len({line["record"]["person_id"] for line in kept if line["record"].get("person") != "source"}),
         "captions": sum(len(line["record"]["captions"]) for line in kept),
         "evaluations": sum(line["evaluations"] for line in lines),
         "drops": dict(sorted(Counter(reason for line in lines for reason in line["drops"]).items())),
