@@ -18,7 +18,7 @@ from PIL import Image, ImageFilter
 
 from tbps_cli.errors import DataError, RecipeError
 from tbps_cli.proximity.captions.edits import CaptionEdit
-from tbps_cli.proximity.generator import EditedImage
+from tbps_cli.proximity.generator import EditedImage, Request
 from tbps_cli.proximity.judge import Judge
 from tbps_cli.proximity.kinds.colour_promises import PROMISES
 from tbps_cli.proximity.kinds.promises import AREAS
@@ -37,6 +37,7 @@ from tbps_cli.toypedes.drawing.draw import LABELS, draw_person, encode_jpeg
 from tbps_cli.toypedes.palette import COLOURS
 from tbps_cli.toypedes.person import sample_person
 from tbps_cli.toypedes.view import sample_view
+from tests.doubles.other_kinds import know_other_kinds
 
 CASES = 60
 JUDGE = Judge(COLOURS)
@@ -288,3 +289,15 @@ def test_grown_masks_are_those_of_a_loop() -> None:
     for row, column in zip(*np.nonzero(mask), strict=True):
         expected[max(row - 2, 0) : row + 3, max(column - 2, 0) : column + 3] = True
     assert (grow(mask, 2) == expected).all()
+
+
+def test_without_a_source_only_those_promises_are_asked_that_need_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    know_other_kinds(monkeypatch)
+    one = case(0)
+    edited = EditedImage(one.true, np.ones_like(one.mask))
+    alone = JUDGE.judge(Request(0, "person", None, 5, ("A man.",), 0, None), None, edited)
+    beside = JUDGE.judge(Request(0, "scene", "a.jpg", 1, ("A man.",), 0, None), one.source, edited)
+    assert set(alone.scores) == {"area"}
+    assert set(beside.scores) == {"area", "sharpness", "blockiness"}
+    nothing = JUDGE.judge(Request(0, "person", None, 5, ("A man.",), 0, None), None, replace(edited, mask=one.mask * 0))
+    assert (alone.drops, nothing.drops) == ((), ("area",))
