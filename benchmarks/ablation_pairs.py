@@ -18,7 +18,7 @@ from tbps_cli.assembly.datasets import open_dataset
 from tbps_cli.data.holdout import keep_people
 from tbps_cli.data.records import PersonRecord
 from tbps_cli.data.tables import write_lines
-from tbps_cli.proximity.plan.colours import PlannedEdit
+from tbps_cli.proximity.plan.colours import PlannedEdit, list_edits
 from tbps_cli.proximity.plan.file import read_plan
 from tbps_cli.recipe import find_recipe, load_generation_recipe
 from tbps_cli.runtime import SILENCE
@@ -53,7 +53,7 @@ def make_pairs(kind: str, seed: int, per_image: int, root: Path, out: Path) -> P
     truths = {truth.file_path: truth for truth in read_truth(source.folder, "train") if truth.file_path in train}
     if kind == "counterfactual":
         plan = read_plan(make_pairs("recolour", seed, per_image, root, out) / "plan.jsonl", list(train.values()))
-        _write(folder, (_counterfactual(edit, truths[edit.image]) for edit in plan.edits))
+        _write(folder, (_counterfactual(edit, truths[edit.image]) for edit in list_edits(plan)))
     else:
         _write(folder, _views(truths, train, per_image, seed))
     return folder

@@ -154,7 +154,7 @@ def measure(
     for start in range(0, len(cases), batch):
         part = cases[start : start + batch]
         began = time.process_time()
-        results = editor.generate([case.source for case in part], [case.edit for case in part])
+        results = editor.generate([case.edit.as_request() for case in part], [case.source for case in part])
         seconds = (time.process_time() - began) / len(part)
         for case, result in zip(part, results, strict=True):
             if isinstance(result, Refusal):
@@ -165,7 +165,7 @@ def measure(
             verdict = Verdict({}, ())
             if judge is not None:
                 shown = EditedImage(final, result.mask, result.evaluations)
-                verdict = judge.judge(case.source, shown, case.edit)
+                verdict = judge.judge(case.edit.as_request(), case.source, shown)
             measures = compare(case, final, result.mask)
             share = verdict.scores.get("colour_now", 0.0)
             yield Outcome(case, None, seconds, result, final, result.evaluations, verdict.drops, share, measures)

@@ -28,10 +28,10 @@ from tbps_cli.libraries import import_diffusers, import_transformers
 from tbps_cli.proximity.diffusion.editor import DiffusionEditor, DiffusionSettings
 from tbps_cli.proximity.diffusion.loading import PRECISIONS, load_pipeline
 from tbps_cli.proximity.diffusion.pipeline import Pipeline
-from tbps_cli.proximity.generator import EditedImage, Refusal
+from tbps_cli.proximity.generator import EditedImage, Refusal, Request
 from tbps_cli.proximity.judge import Judge
 from tbps_cli.proximity.lexicon import Lexicon, read_lexicon
-from tbps_cli.proximity.plan.colours import PlannedEdit
+from tbps_cli.proximity.plan.colours import COLOUR, PlannedEdit
 from tbps_cli.toypedes.dataset import SIZES, draw_dataset
 
 
@@ -39,15 +39,18 @@ class PublishedProcedure:
     """One image at a time, each drawn once more without an edit."""
 
     fingerprint = "published"
+    kinds = frozenset({COLOUR})
 
     def __init__(self, editor: DiffusionEditor) -> None:
         self.editor = editor
 
-    def generate(self, sources: Sequence[Image.Image], edits: Sequence[PlannedEdit]) -> list[EditedImage | Refusal]:
-        """One result an edit, in order."""
+    def generate(
+        self, requests: Sequence[Request[PlannedEdit]], sources: Sequence[Image.Image]
+    ) -> list[EditedImage | Refusal]:
+        """One result a request, in order."""
         results: list[EditedImage | Refusal] = []
-        for source, edit in zip(sources, edits, strict=True):
-            (result,) = self.editor.generate([source], [edit])
+        for request, source in zip(requests, sources, strict=True):
+            (result,) = self.editor.generate([request], [source])
             assert isinstance(result, EditedImage)
             results.append(replace(result, evaluations=result.evaluations + self._reconstruct(source)))
         return results
@@ -100,7 +103,7 @@ def run(name: str, editor: Any, cases: Sequence[Case], batch: int, fidelity: boo
         results = []
         for start in range(0, len(cases), batch):
             part = cases[start : start + batch]
-            results += editor.generate([case.source for case in part], [case.edit for case in part])
+            results += editor.generate([case.edit.as_request() for case in part], [case.source for case in part])
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         summary = {"UNet": sum(result.evaluations for result in results) / len(results)}

@@ -1,7 +1,12 @@
 """What `tbps generate` made, beside the records that it was made from.
 
-Lives here: which of its pairs may be learnt from, and which belong to one source. How they were made
-is nobody's business here.
+Lives here: which of its pairs may be learnt from, whom they show, and which belong to one source. A pair
+
+    has a source and shows somebody new               its hardest negatives are pairs of its source
+    has a source and shows the person of its source   another image of that person
+    has no source                                     somebody new, of a family of its own
+
+How they were made is not known here.
 """
 
 from __future__ import annotations
@@ -11,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
+from typing import TypeVar
 
 from tbps_cli.data.annotations import read_whole
 from tbps_cli.data.records import PersonRecord
@@ -39,10 +45,13 @@ def read_generated(folder: Path) -> list[PersonRecord]:
         )
     records = read_table(path, folder).complete()
     for record in records:
-        if record.origin != "proximity" or record.source is None or record.split != "train":
+        # Without a source it must say that it shows somebody new: a source that was lost is no new person.
+        is_placed = record.source is not None or record.person == "new"
+        if record.origin != "proximity" or not is_placed or record.split != "train":
             raise DataError(
-                f"{path}: {record.name} is no proximity pair (origin {record.origin}, source {record.source}, split "
-                f"{record.split}). Give a folder of `tbps generate`; other records are a data set of their own."
+                f"{path}: {record.name} is no proximity pair (origin {record.origin}, source {record.source}, person "
+                f"{record.person}, split {record.split}). Give a folder of `tbps generate`; other records are a data "
+                "set of their own."
             )
     return records
 
@@ -55,26 +64,27 @@ def add_pairs(
     share: float | None = None,
     seed: int = 0,
 ) -> list[AddedPairs]:
-    """The pairs of each folder whose source is among the training records.
+    """The pairs of each folder whose source is among the training records, or that have none.
 
     all_records: the data set as its annotations have it, before anybody was held out.
-    share: of the new people of a folder, drawn by the seed.
+    share: of the new people of a folder, drawn by the seed; and of its images that show the person of their source.
 
     The new people of a further folder get ids beyond those of the folders before it, where both
     have given out the same.
 
-    Raises DataError for pairs that were made from other data or from test people, and for people
-    whose ids are taken.
+    Raises DataError for pairs that were made from other data or from test people, for people whose ids are
+    taken, and for persons that are not those of their sources.
     """
-    splits = {record.name: record.split for record in all_records}
+    by_name = {record.name: record for record in all_records}
     trained_on = {record.name for record in train_records}
     taken = {record.person_id for record in all_records}
     added: list[AddedPairs] = []
     given: set[int] = set()
     for folder in folders:
         records = read_generated(folder)
-        _check_sources(records, splits, folder)
-        new = {record.person_id for record in records}
+        for record in records:
+            _check_source(record, by_name, folder)
+        new = {record.person_id for record in records if not _keeps_person(record)}
         if clash := new & taken:
             raise DataError(
                 f"{folder / RECORDS}: person {min(clash)} is also in the data set, so its new people would be taken "
@@ -82,14 +92,21 @@ def add_pairs(
             )
         if new & given:
             beyond = max(taken | given) + 1 - min(new)
-            records = [replace(record, person_id=record.person_id + beyond) for record in records]
+            records = [
+                record if _keeps_person(record) else replace(record, person_id=record.person_id + beyond)
+                for record in records
+            ]
             new = {person + beyond for person in new}
         given |= new
-        drawn = _draw_people(new, share, seed)
-        seen = [record for record in records if record.source in trained_on]
-        added.append(
-            AddedPairs([record for record in seen if record.person_id in drawn], left_out=len(records) - len(seen))
-        )
+        people = _draw(new, share, seed)
+        images = _draw({record.name for record in records if _keeps_person(record)}, share, seed)
+        seen = [record for record in records if record.source is None or record.source in trained_on]
+        drawn = [
+            record
+            for record in seen
+            if (record.name in images if _keeps_person(record) else record.person_id in people)
+        ]
+        added.append(AddedPairs(drawn, left_out=len(records) - len(seen)))
     return added
 
 
@@ -105,22 +122,36 @@ def find_families(records: Sequence[PersonRecord]) -> list[int]:
     return [row if record.source is None else rows.get(record.source, row) for row, record in enumerate(records)]
 
 
-def _check_sources(records: Sequence[PersonRecord], splits: Mapping[str, str | None], folder: Path) -> None:
-    for record in records:
-        assert record.source is not None
-        if record.source not in splits:
-            raise DataError(
-                f"{folder / RECORDS}: {record.name} was made from {record.source}, which is no image of the data set "
-                "that is trained on. Give pairs that were generated from this data set."
-            )
-        if splits[record.source] not in ("train", None):
-            raise DataError(
-                f"{folder / RECORDS}: {record.name} was made from {record.source}, which is in the split "
-                f"{splits[record.source]}. Nothing may be learnt from it: generate the pairs from this data set again."
-            )
+def _keeps_person(record: PersonRecord) -> bool:
+    return record.person == "source"
 
 
-def _draw_people(people: set[int], share: float | None, seed: int) -> set[int]:
-    if share is None:
-        return people
-    return set(Random(seed).sample(sorted(people), max(1, round(share * len(people)))))
+def _check_source(record: PersonRecord, by_name: Mapping[str, PersonRecord], folder: Path) -> None:
+    if record.source is None:
+        return
+    source = by_name.get(record.source)
+    if source is None:
+        raise DataError(
+            f"{folder / RECORDS}: {record.name} was made from {record.source}, which is no image of the data set "
+            "that is trained on. Give pairs that were generated from this data set."
+        )
+    if source.split not in ("train", None):
+        raise DataError(
+            f"{folder / RECORDS}: {record.name} was made from {record.source}, which is in the split "
+            f"{source.split}. Nothing may be learnt from it: generate the pairs from this data set again."
+        )
+    if _keeps_person(record) and record.person_id != source.person_id:
+        raise DataError(
+            f"{folder / RECORDS}: {record.name} shows person {record.person_id} and says that it is the one of "
+            f"{record.source}, which shows person {source.person_id}. The data set has changed since: generate the "
+            "pairs again."
+        )
+
+
+Drawn = TypeVar("Drawn", int, str)
+
+
+def _draw(all_of: set[Drawn], share: float | None, seed: int) -> set[Drawn]:
+    if share is None or not all_of:
+        return all_of
+    return set(Random(seed).sample(sorted(all_of), max(1, round(share * len(all_of)))))

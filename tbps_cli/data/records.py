@@ -24,7 +24,9 @@ class PersonRecord:
     person_id: int  # UNKNOWN_PERSON in a bare folder of images
     split: Split | None  # None where the data is not split
     origin: Literal["camera", "proximity"] = "camera"
-    source: str | None = None  # name of the image that a proximity record was made from
+    source: str | None = None  # name of the image that a proximity record was made from; None: from captions alone
+    # Whom a proximity record shows: somebody new, or the person of its source; None: not said, so somebody new.
+    person: Literal["new", "source"] | None = None
 
     @property
     def image(self) -> Path:

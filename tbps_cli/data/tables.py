@@ -3,7 +3,8 @@
 One line is an image with a caption; lines of the same image are joined. In JSON Lines `captions`
 may hold several at once. `person_id` and `split` may be left out of the whole file: each image
 then shows another person, and the data is not split. What `tbps generate` made has `origin` "proximity"
-and names the image that it was made from in `source`.
+and names the image that it was made from in `source`; `person` says whether it shows somebody "new", as
+it does where nothing is said, or the person of its "source".
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class _Image:
     split: Split | None
     origin: str
     source: str | None
+    person: str | None
 
 
 def read_table(path: Path, images: Path) -> Reading:
@@ -74,6 +76,7 @@ def read_table(path: Path, images: Path) -> Reading:
             image.split,
             image.origin,  # type: ignore[arg-type]
             image.source,
+            image.person,  # type: ignore[arg-type]
         )
         for number, (name, image) in enumerate(found.items())
     ]
@@ -97,6 +100,8 @@ def row_of(record: PersonRecord, prefix: str = "") -> dict[str, Any]:
         row["origin"] = record.origin
     if record.source is not None:
         row["source"] = record.source
+    if record.person is not None:
+        row["person"] = record.person
     return row
 
 
@@ -161,21 +166,32 @@ def _add(found: dict[str, _Image], line: int, row: Any) -> None:
     origin = row.get("origin", "camera")
     if origin not in ("camera", "proximity"):
         raise RecordError(f"'origin' is {kind_of(origin)}; allowed are camera and proximity.")
-    # Of other images "source" is whatever the owner of the file means by it.
-    source = check_name(row["source"], "source") if origin == "proximity" and row.get("source") is not None else None
+    source, person = _read_making(row) if origin == "proximity" else (None, None)
     image = found.get(name)
     if image is None:
-        found[name] = _Image(line, list(captions), person_id, split, origin, source)
+        found[name] = _Image(line, list(captions), person_id, split, origin, source, person)
         return
     for key, here, before in (
         ("person_id", person_id, image.person_id),
         ("split", split, image.split),
         ("origin", origin, image.origin),
         ("source", source, image.source),
+        ("person", person, image.person),
     ):
         if here != before:
             raise RecordError(f"{key!r} of {name!r} is {here!r} here and {before!r} in line {image.line}.")
     image.captions += captions
+
+
+def _read_making(row: dict[str, Any]) -> tuple[str | None, str | None]:
+    """What a generated image was made from, and whom it shows; other images may mean anything by these keys."""
+    source = check_name(row["source"], "source") if row.get("source") is not None else None
+    person = row.get("person")
+    if person not in (None, "new", "source"):
+        raise RecordError(f"'person' is {kind_of(person)}; allowed are new and source.")
+    if person == "source" and source is None:
+        raise RecordError("'person' is 'source', and no 'source' is named; name it, or write new.")
+    return source, person
 
 
 def _find_gaps(found: dict[str, _Image]) -> list[str]:

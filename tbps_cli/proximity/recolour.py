@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from tbps_cli.proximity.generator import EditedImage, Refusal
+from tbps_cli.proximity.generator import EditedImage, Refusal, Request
 from tbps_cli.proximity.pixels.colours import Palette, delta_e, to_lab, to_rgb
 from tbps_cli.proximity.pixels.garment_mask import HIGHEST, SMALLEST, WORKING_HEIGHT, Garment, GarmentFinder
 from tbps_cli.proximity.pixels.rims import NEIGHBOURHOOD, SURE, spread, unmix
-from tbps_cli.proximity.plan.colours import PlannedEdit
+from tbps_cli.proximity.plan.colours import COLOUR, PlannedEdit
 
 Floats = NDArray[np.float32]
 
@@ -42,6 +42,8 @@ class Recolour:
     be, 0 to 1. exposure: share of the old garment's deviation from its prototype that the new colour takes on.
     """
 
+    kinds = frozenset({COLOUR})
+
     def __init__(
         self,
         prototypes: Mapping[str, Sequence[tuple[int, int, int]]],
@@ -61,9 +63,11 @@ class Recolour:
         """The editor's name, and a hash of its version and settings."""
         return self._fingerprint
 
-    def generate(self, sources: Sequence[Image.Image], edits: Sequence[PlannedEdit]) -> list[EditedImage | Refusal]:
-        """One result an edit, in order; sources are RGB, of any size."""
-        return [self._edit(source, edit) for source, edit in zip(sources, edits, strict=True)]
+    def generate(
+        self, requests: Sequence[Request[PlannedEdit]], sources: Sequence[Image.Image]
+    ) -> list[EditedImage | Refusal]:
+        """One result a request, in order; sources are RGB, of any size."""
+        return [self._edit(source, request.details) for request, source in zip(requests, sources, strict=True)]
 
     def _edit(self, source: Image.Image, edit: PlannedEdit) -> EditedImage | Refusal:
         if not {edit.old_colour, edit.new_colour} <= set(self._palette.names):

@@ -21,7 +21,7 @@ PROMPT = "kinds of garments with their colours, garments with theirs, or the cap
 
 
 class PlanSection(Section):
-    """Keywords of `proximity.plan.EditPlanner`; the recipe's seed is the plan's."""
+    """Keywords of `proximity.plan.colours.EditPlanner`; the recipe's seed is the plan's."""
 
     per_image: Annotated[int, Field(ge=1, le=100)] = Field(1, description="edits of an image at most")
     colours: Literal["uniform", "rare"] = Field(
@@ -38,6 +38,8 @@ class PlanSection(Section):
 
 class RecolourSection(Section):
     """Keywords of `proximity.recolour.Recolour`: no model, no GPU."""
+
+    batch: ClassVar[int] = 1  # requests that it is given at once
 
     kind: Literal["recolour"]
     surest: Share = Field(0.6, description="how sure the editor must be of where a garment is; higher refuses more")
@@ -84,6 +86,8 @@ class DiffusionSection(Section):
 class LeditsSection(Section):
     """Fields of `proximity.diffusion.ledits.LeditsSettings`, the pipeline, and how it is run."""
 
+    batch: ClassVar[int] = 1  # requests that it is given at once
+
     kind: Literal["ledits"]
     weights: Source = Field(description=WEIGHTS)
     precision: Precision = "float32"
@@ -99,7 +103,7 @@ EditorSection = Annotated[RecolourSection | DiffusionSection | LeditsSection, Fi
 
 
 class JudgeSection(Section):
-    """Keywords of `proximity.quality.Judge`: what an edit must keep to, or it is dropped."""
+    """Fields of `proximity.kinds.promises.Limits`: what an edit must keep to, or it is dropped."""
 
     old_colour: Share = Field(0.3, description="least share of the garment that had the old colour")
     new_colour: Share = Field(0.3, description="least share of the garment that has the new colour")

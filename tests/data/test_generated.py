@@ -60,6 +60,11 @@ def test_pairs_of_people_who_are_not_trained_on_are_left_out(tmp_path: Path) -> 
         (pair(0, 8, split="val"), "is no proximity pair"),
         (pair(0, 8, source="../0.jpg"), "'source' is '../0.jpg', which is not a path below"),
         (pair(0, 8, source=4), "'source' is int '4'"),
+        (pair(0, 8, person="source"), r"8\.jpg shows person 8 and says .* of 0\.jpg, which shows person 0"),
+        (pair(7, 7, person="source"), "which is in the split test"),
+        (pair(0, 0, person="source", source=None), "'person' is 'source', and no 'source' is named"),
+        (pair(0, 8, person="both"), "'person' is str 'both'; allowed are new and source"),
+        (pair(0, 3, person="new", source=None), "person 3 is also in the data set"),
     ],
 )
 def test_what_must_not_be_learnt_from_is_refused(row: dict[str, Any], said: str, tmp_path: Path) -> None:
@@ -109,3 +114,30 @@ def test_a_family_is_a_source_and_what_was_made_of_it(tmp_path: Path) -> None:
     records = [*TRAIN, *added.records]
     assert find_families(records) == [0, 1, 2, 3, 4, 5, 2, 2, 5]
     assert find_families(records[:2] + records[6:]) == [0, 1, 2, 3, 4]
+
+
+def test_people_without_a_source_and_images_of_known_people_are_read(tmp_path: Path) -> None:
+    rows = [pair(0, 8, person="new", source=None), pair(2, 2, person="source"), pair(3, 9, person="new")]
+    folder = write(tmp_path / "made", *rows)
+    (added,) = add_pairs(PEOPLE, TRAIN, [folder])
+    assert [(one.source, one.person_id, one.person) for one in added.records] == [
+        (None, 8, "new"), ("2.jpg", 2, "source"), ("3.jpg", 9, "new"),
+    ]  # fmt: skip
+    assert find_families([*TRAIN, *added.records]) == [0, 1, 2, 3, 4, 5, 6, 2, 3]
+    (fewer,) = add_pairs(PEOPLE, TRAIN[:2], [folder])
+    assert ([one.person_id for one in fewer.records], fewer.left_out) == ([8], 2)
+
+
+def test_known_people_keep_their_numbers_where_new_ones_of_two_folders_meet(tmp_path: Path) -> None:
+    rows = [pair(0, 8, person="new", source=None), pair(2, 2, person="source")]
+    added = add_pairs(PEOPLE, TRAIN, [write(tmp_path / name, *rows) for name in ("one", "two")])
+    assert [[record.person_id for record in pairs.records] for pairs in added] == [[8, 2], [9, 2]]
+
+
+def test_a_share_is_drawn_of_images_of_known_people_too(tmp_path: Path) -> None:
+    known = [pair(n % 6, n % 6, person="source", image=f"images/k{n}.jpg") for n in range(20)]
+    folder = write(tmp_path / "made", *known, *(pair(0, 8 + n, person="new", source=None) for n in range(10)))
+    (added,) = add_pairs(PEOPLE, TRAIN, [folder], share=0.3, seed=0)
+    assert [sum(one.person == person for one in added.records) for person in ("source", "new")] == [6, 3]
+    only = write(tmp_path / "only", *known)
+    assert len(add_pairs(PEOPLE, TRAIN, [only], share=0.5)[0].records) == 10

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tbps_cli.proximity.generator import EditedImage, Refusal
+from tbps_cli.proximity.generator import EditedImage, Refusal, Request
 from tbps_cli.proximity.lexicon import read_lexicon
 from tbps_cli.proximity.plan.colours import PlannedEdit
 
@@ -49,17 +49,20 @@ class Painter:
     """Paints garments where they are; refuses some edits, and gives some the wrong colour."""
 
     fingerprint = "painter-1"
+    kinds = frozenset({"colour"})
 
     def __init__(self, memory: int = 10**6) -> None:
         self.memory, self.calls = memory, []  # type: int, list[int]
 
-    def generate(self, sources: Sequence[Image.Image], edits: Sequence[PlannedEdit]) -> list[EditedImage | Refusal]:
-        self.calls.append(len(edits))
-        if len(edits) > self.memory:
+    def generate(
+        self, requests: Sequence[Request[PlannedEdit]], sources: Sequence[Image.Image]
+    ) -> list[EditedImage | Refusal]:
+        self.calls.append(len(requests))
+        if len(requests) > self.memory:
             import torch
 
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-        return [self._paint(source, edit) for source, edit in zip(sources, edits, strict=True)]
+        return [self._paint(source, request.details) for source, request in zip(sources, requests, strict=True)]
 
     def _paint(self, source: Image.Image, edit: PlannedEdit) -> EditedImage | Refusal:
         if edit.seed % 5 == 0:

@@ -18,8 +18,10 @@ from PIL import Image, ImageFilter
 
 from tbps_cli.errors import DataError, RecipeError
 from tbps_cli.proximity.captions.edits import CaptionEdit
-from tbps_cli.proximity.generator import EditedImage
-from tbps_cli.proximity.judge import AREAS, DROPS, Judge
+from tbps_cli.proximity.generator import EditedImage, Request
+from tbps_cli.proximity.judge import Judge
+from tbps_cli.proximity.kinds.colour_promises import PROMISES
+from tbps_cli.proximity.kinds.promises import AREAS
 from tbps_cli.proximity.pixels.colours import Palette, to_lab
 from tbps_cli.proximity.pixels.matching import match_sharpness
 from tbps_cli.proximity.pixels.scores import (
@@ -35,9 +37,11 @@ from tbps_cli.toypedes.drawing.draw import LABELS, draw_person, encode_jpeg
 from tbps_cli.toypedes.palette import COLOURS
 from tbps_cli.toypedes.person import sample_person
 from tbps_cli.toypedes.view import sample_view
+from tests.doubles.other_kinds import know_other_kinds
 
 CASES = 60
 JUDGE = Judge(COLOURS)
+DROPS = tuple(promise.drop for promise in PROMISES)
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ CORRUPTIONS: dict[str, Callable[[Case], Image.Image]] = {
 
 def judge(case: Case, picture: Image.Image, quality: int | None = None) -> tuple[str, ...]:
     edited = EditedImage(decode(picture, quality or case.quality), case.mask)
-    return JUDGE.judge(case.source, edited, case.edit).drops
+    return JUDGE.judge(case.edit.as_request(), case.source, edited).drops
 
 
 def test_true_counterfactuals_are_kept_once_their_sharpness_is_matched() -> None:
@@ -144,7 +148,8 @@ def test_a_mask_on_another_garment_is_not_of_the_old_colour() -> None:
     elsewhere = np.zeros((128, 64), dtype=np.float32)
     elsewhere[2:14, 2:20] = 1  # sky, wall or trees
     drops = [
-        JUDGE.judge(one.source, EditedImage(one.true, elsewhere), one.edit).drops for one in map(case, range(CASES))
+        JUDGE.judge(one.edit.as_request(), one.source, EditedImage(one.true, elsewhere)).drops
+        for one in map(case, range(CASES))
     ]
     assert sum("not-old-colour-before" in drop for drop in drops) >= 0.6 * CASES
     assert all(drops)
@@ -153,9 +158,9 @@ def test_a_mask_on_another_garment_is_not_of_the_old_colour() -> None:
 def test_the_area_has_limits_that_a_recipe_may_set() -> None:
     one = case(0)
     edited, area = EditedImage(decode(one.true, one.quality), one.mask), float(one.mask.mean())
-    assert JUDGE.judge(one.source, edited, one.edit).scores["area"] == pytest.approx(area, abs=1e-4)
+    assert JUDGE.judge(one.edit.as_request(), one.source, edited).scores["area"] == pytest.approx(area, abs=1e-4)
     strict = Judge(COLOURS, areas={one.edit.kind: (area + 0.01, 1.0)})
-    assert strict.judge(one.source, edited, one.edit).drops == ("area",)
+    assert strict.judge(one.edit.as_request(), one.source, edited).drops == ("area",)
 
 
 def test_a_scorer_must_find_each_image_more_like_its_own_caption() -> None:
@@ -174,7 +179,7 @@ def test_a_scorer_must_find_each_image_more_like_its_own_caption() -> None:
     one = case(0)
     judge = Judge(COLOURS, scorer=scorer)
     edited = EditedImage(decode(one.true, one.quality), one.mask)
-    verdicts = [judge.judge(one.source, edited, one.edit) for _ in answers]
+    verdicts = [judge.judge(one.edit.as_request(), one.source, edited) for _ in answers]
     assert asked == [(2, [one.edit.captions[0].caption, one.edit.captions[0].edited])] * len(answers)
     assert (verdicts[0].scores["similarity"], verdicts[0].scores["similarity_before"]) == (0.25, 0.4)
     assert [verdict.drops for verdict in verdicts] == [(), *[("unlike-caption",)] * 3]
@@ -200,7 +205,7 @@ def test_whatever_comes_the_scores_are_finite_and_the_drops_known(
         for fill in fills
     )
     held = rng.random((size[1], size[0])) if mask == "noise" else np.full((size[1], size[0]), mask)
-    verdict = JUDGE.judge(source, EditedImage(edited, held.astype(np.float32)), planned(kind=kind))
+    verdict = JUDGE.judge(planned(kind=kind).as_request(), source, EditedImage(edited, held.astype(np.float32)))
     json.dumps(verdict.scores, allow_nan=False)
     assert verdict.drops == tuple(drop for drop in DROPS if drop in verdict.drops)
     if mask in (0.0, 1.0, math.nan, math.inf):
@@ -212,8 +217,8 @@ def test_large_images_are_judged_as_their_small_copies() -> None:
     one = case(1)
     large = [image.resize((640, 1280), Image.Resampling.BICUBIC) for image in (one.source, decode(one.true, 92))]
     mask = np.kron(one.mask, np.ones((10, 10), dtype=np.float32))
-    verdict = JUDGE.judge(large[0], EditedImage(large[1], mask), one.edit)
-    small = JUDGE.judge(one.source, EditedImage(decode(one.true, 92), one.mask), one.edit)
+    verdict = JUDGE.judge(one.edit.as_request(), large[0], EditedImage(large[1], mask))
+    small = JUDGE.judge(one.edit.as_request(), one.source, EditedImage(decode(one.true, 92), one.mask))
     assert not {"not-new-colour", "not-old-colour-before", "area", "shape-changed"} & set(verdict.drops)
     assert verdict.scores["shape"] == pytest.approx(small.scores["shape"], abs=0.15)
 
@@ -232,7 +237,7 @@ def test_limits_that_nothing_can_keep_to_are_refused() -> None:
 def test_a_colour_without_prototypes_is_named() -> None:
     one = case(0)
     with pytest.raises(DataError, match=r"edit 7 of a\.jpg: the lexicon has no prototype of mauve; it knows red"):
-        JUDGE.judge(one.source, EditedImage(one.true, one.mask), planned(new="mauve"))
+        JUDGE.judge(planned(new="mauve").as_request(), one.source, EditedImage(one.true, one.mask))
 
 
 def test_shade_is_told_from_a_darker_colour_by_the_source() -> None:
@@ -284,3 +289,15 @@ def test_grown_masks_are_those_of_a_loop() -> None:
     for row, column in zip(*np.nonzero(mask), strict=True):
         expected[max(row - 2, 0) : row + 3, max(column - 2, 0) : column + 3] = True
     assert (grow(mask, 2) == expected).all()
+
+
+def test_without_a_source_only_those_promises_are_asked_that_need_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    know_other_kinds(monkeypatch)
+    one = case(0)
+    edited = EditedImage(one.true, np.ones_like(one.mask))
+    alone = JUDGE.judge(Request(0, "person", None, 5, ("A man.",), 0, None), None, edited)
+    beside = JUDGE.judge(Request(0, "scene", "a.jpg", 1, ("A man.",), 0, None), one.source, edited)
+    assert set(alone.scores) == {"area"}
+    assert set(beside.scores) == {"area", "sharpness", "blockiness"}
+    nothing = JUDGE.judge(Request(0, "person", None, 5, ("A man.",), 0, None), None, replace(edited, mask=one.mask * 0))
+    assert (alone.drops, nothing.drops) == ((), ("area",))

@@ -51,7 +51,7 @@ def person(colour: str, size: tuple[int, int] = (64, 128), folds: float = 0.0) -
 
 
 def recoloured(source: Image.Image, planned: PlannedEdit, editor: Recolour = EDITOR) -> EditedImage:
-    (result,) = editor.generate([source], [planned])
+    (result,) = editor.generate([planned.as_request()], [source])
     assert isinstance(result, EditedImage), result
     return result
 
@@ -102,7 +102,7 @@ def test_the_seed_chooses_the_shade_and_equal_seeds_give_equal_pixels():
 def test_a_batch_is_the_same_as_one_at_a_time():
     sources = [person("red"), person("white"), person("black")]
     edits = [edit("red", "green"), edit("white", "pink"), edit("black", "orange")]
-    together = EDITOR.generate(sources, edits)
+    together = EDITOR.generate([planned.as_request() for planned in edits], sources)
     alone = [recoloured(source, planned) for source, planned in zip(sources, edits, strict=True)]
     assert [result.image.tobytes() for result in together] == [result.image.tobytes() for result in alone]
 
@@ -131,11 +131,11 @@ def test_the_picture_keeps_its_size_and_any_size_will_do(size):
     ],
 )
 def test_what_is_no_picture_of_a_person_is_refused(source, reason):
-    assert EDITOR.generate([source], [edit("red", "blue")]) == [Refusal(reason)]
+    assert EDITOR.generate([edit("red", "blue").as_request()], [source]) == [Refusal(reason)]
 
 
 def test_a_colour_without_prototypes_is_refused():
-    assert EDITOR.generate([person("red")], [edit("red", "ultraviolet")]) == [Refusal("unknown-colour")]
+    assert EDITOR.generate([edit("red", "ultraviolet").as_request()], [person("red")]) == [Refusal("unknown-colour")]
 
 
 @settings(max_examples=40, deadline=None)
@@ -151,7 +151,7 @@ def test_no_picture_breaks_it(width, height, seed, kind, colour, noise):
     chance = np.random.default_rng(seed)
     pixels = np.clip(chance.normal(PROTOTYPES[colour][0], noise, (height, width, 3)), 0, 255).astype(np.uint8)
     new = "blue" if colour != "blue" else "red"
-    (result,) = EDITOR.generate([Image.fromarray(pixels)], [edit(colour, new, kind)])
+    (result,) = EDITOR.generate([edit(colour, new, kind).as_request()], [Image.fromarray(pixels)])
     if isinstance(result, EditedImage):
         assert result.image.size == (width, height)
         assert np.isfinite(result.mask).all()
@@ -183,7 +183,7 @@ def test_drawn_people_come_near_their_true_counterfactuals():
         new = [colour for colour in COLOURS if colour != old][number % 10]
         source = draw_person(truth.person, truth.view).image
         garment = truth.person.upper if kind == "upper" else truth.person.lower
-        (result,) = EDITOR.generate([source], [edit(old, new, kind, garment, seed=number)])
+        (result,) = EDITOR.generate([edit(old, new, kind, garment, seed=number).as_request()], [source])
         total += 1
         if isinstance(result, Refusal):
             continue

@@ -46,11 +46,11 @@ from tbps_cli.proximity.diffusion.mask import Blend, DifferenceMap, edit_mask, r
 from tbps_cli.proximity.diffusion.outline import TracedMap, trace_garment
 from tbps_cli.proximity.diffusion.pipeline import Pipeline, Prompts
 from tbps_cli.proximity.diffusion.prompts import Wording, WordRows, align_words, write_prompts
-from tbps_cli.proximity.generator import EditedImage, Refusal
+from tbps_cli.proximity.generator import EditedImage, Refusal, Request
 from tbps_cli.proximity.lexicon import Lexicon
 from tbps_cli.proximity.pixels.colours import Palette
 from tbps_cli.proximity.pixels.garment_mask import GarmentFinder
-from tbps_cli.proximity.plan.colours import PlannedEdit
+from tbps_cli.proximity.plan.colours import COLOUR, PlannedEdit
 
 MAP_CELLS = 256  # of layers whose attention tells where a phrase is: 16 x 16, or a quarter of the latents' sides
 SELF_CELLS = 1024  # of layers whose self-attention is kept: 32 x 32
@@ -129,6 +129,8 @@ class DiffusionEditor:
     aspect ratio. None: what the pipeline was made for.
     """
 
+    kinds = frozenset({COLOUR})
+
     def __init__(
         self,
         pipeline: Pipeline,
@@ -155,8 +157,11 @@ class DiffusionEditor:
         told = f"{asdict(self.settings)}{self._wording}{self.canvas}{self._weights}"
         return f"diffusion-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
 
-    def generate(self, sources: Sequence[Image.Image], edits: Sequence[PlannedEdit]) -> list[EditedImage | Refusal]:
-        """One result an edit, in order."""
+    def generate(
+        self, requests: Sequence[Request[PlannedEdit]], sources: Sequence[Image.Image]
+    ) -> list[EditedImage | Refusal]:
+        """One result a request, in order."""
+        edits = [request.details for request in requests]
         prompts = [write_prompts(edit, self._wording, self.lexicon) for edit in edits]
         words = align_words(prompts, self.pipeline.tokenizer, self.pipeline.context)
         fitted = torch.stack([self.canvas.fit(source) for source in sources]).to(self.pipeline.device)

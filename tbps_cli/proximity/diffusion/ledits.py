@@ -22,8 +22,8 @@ from tbps_cli.proximity.diffusion.canvas import Canvas
 from tbps_cli.proximity.diffusion.compose import compose
 from tbps_cli.proximity.diffusion.mask import edit_mask, refine_mask
 from tbps_cli.proximity.diffusion.pipeline import Pipeline
-from tbps_cli.proximity.generator import EditedImage, Refusal
-from tbps_cli.proximity.plan.colours import PlannedEdit
+from tbps_cli.proximity.generator import EditedImage, Refusal, Request
+from tbps_cli.proximity.plan.colours import COLOUR, PlannedEdit
 
 MULTIPLE = 32  # of pixels that the library draws
 LEVEL = 2  # of the UNet: what is halved twice, whose attention its masks are made of
@@ -46,6 +46,8 @@ class LeditsSettings:
 
 class LeditsEditor:
     """A `PairGenerator` over Stable Diffusion 1.x and 2.x; one image at a time, as the library has it."""
+
+    kinds = frozenset({COLOUR})
 
     def __init__(
         self, pipeline: Pipeline, settings: LeditsSettings, height: int | None = None, width: int | None = None
@@ -79,9 +81,11 @@ class LeditsEditor:
         """Settings and weights."""
         return self._fingerprint
 
-    def generate(self, sources: Sequence[Image.Image], edits: Sequence[PlannedEdit]) -> list[EditedImage | Refusal]:
-        """One result an edit, in order."""
-        return [self._edit(source, edit) for source, edit in zip(sources, edits, strict=True)]
+    def generate(
+        self, requests: Sequence[Request[PlannedEdit]], sources: Sequence[Image.Image]
+    ) -> list[EditedImage | Refusal]:
+        """One result a request, in order."""
+        return [self._edit(source, request.details) for request, source in zip(requests, sources, strict=True)]
 
     def _edit(self, source: Image.Image, edit: PlannedEdit) -> EditedImage | Refusal:
         fitted = self.canvas.fit(source).div(2).add(0.5).permute(1, 2, 0).numpy()

@@ -32,13 +32,13 @@ _HALVINGS = 8  # of the range of strengths: 1/256 of it is exact enough
 _OUTLIER = 3.0  # typical roughnesses; beyond is the edge of something
 
 
-def encode_like(image: Image.Image, source: bytes | Path) -> bytes:
+def encode_like(image: Image.Image, source: bytes | Path | None) -> bytes:
     """The picture as an RGB JPEG with the quantisation tables and chroma resolution of its source.
 
-    A source that is no JPEG gives `PLAIN_QUALITY` and full chroma. Neither EXIF nor ICC is carried over.
+    No source, or one that is no JPEG, gives `PLAIN_QUALITY` and full chroma. Neither EXIF nor ICC is carried over.
     Raises DataError for a source that is no image.
     """
-    tables, sampling = _read_tables(source)
+    tables, sampling = _read_tables(source) if source is not None else ([], _FULL)
     content = io.BytesIO()
     plain = Image.fromarray(np.asarray(image.convert("RGB")))  # without the info that Pillow would write again
     if tables:

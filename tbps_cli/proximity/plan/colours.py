@@ -2,7 +2,7 @@
 
 Every chance hangs on the seed and the name of the image (or the number of the person), never on
 the place in a list, so that further images change nothing else. Knows no editor and opens no
-image; how a plan lies on the disk is in `plan_file`.
+image; how a plan lies on the disk is in `file`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
@@ -20,14 +20,18 @@ from tbps_cli.proximity.captions.colour_words import list_hues
 from tbps_cli.proximity.captions.edits import CaptionEdit, edit_caption
 from tbps_cli.proximity.captions.ownership import EDITABLE_KINDS
 from tbps_cli.proximity.captions.statements import Statement, read_statements
+from tbps_cli.proximity.generator import Request
 from tbps_cli.proximity.lexicon import Lexicon
+from tbps_cli.proximity.plan.plan import Plan
+
+COLOUR = "colour"  # the kind of these requests
 
 Garment = tuple[str, str]  # kind and basic colour: what edits of one image tell apart
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedEdit:
-    """One image of a person to be made, and its captions."""
+    """A garment that gets another colour, in an image of a person and in its captions."""
 
     number: int  # place in the plan, from 0; names the image file
     image: str  # PersonRecord.name of the source
@@ -41,16 +45,15 @@ class PlannedEdit:
     left_out: tuple[str, ...]  # captions of the image that say nothing of this colour, or contradict it
     seed: int  # of the editor's chances
 
+    def as_request(self) -> Request[PlannedEdit]:
+        """What a generator is asked for."""
+        captions = tuple(caption.edited for caption in self.captions)
+        return Request(self.number, COLOUR, self.image, self.new_person_id, captions, self.seed, details=self)
 
-@dataclass(frozen=True)
-class Plan:
-    """All edits of a generation.
 
-    skipped: why images get no edit -> how many of them.
-    """
-
-    edits: tuple[PlannedEdit, ...]
-    skipped: dict[str, int] = field(default_factory=dict)
+def list_edits(plan: Plan) -> tuple[PlannedEdit, ...]:
+    """The colour edits of a plan, in its order."""
+    return tuple(request.details for request in plan.requests if request.kind == COLOUR)
 
 
 class EditPlanner:
@@ -114,8 +117,8 @@ class EditPlanner:
             else:
                 readable.append(_Image(record, statements, garments))
         choose = self._plan_people if self.share_identity else self._plan_images
-        edits = list(choose(readable, stated, first_person_id, skipped))
-        return Plan(tuple(edits), dict(sorted(skipped.items())))
+        requests = tuple(edit.as_request() for edit in choose(readable, stated, first_person_id, skipped))
+        return Plan(requests, dict(sorted(skipped.items())))
 
     def _plan_images(
         self, images: Sequence[_Image], stated: Mapping[str, Counter[str]], person: int, skipped: Counter[str]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +23,7 @@ from tbps_cli.data.transforms import read_image
 from tbps_cli.errors import DataError, TrainingError
 from tbps_cli.files import hold, whole_file, whole_folder
 from tbps_cli.proximity.diffusion.canvas import Canvas
-from tbps_cli.proximity.diffusion.fitting.autoencoder import AutoencoderFit
-from tbps_cli.proximity.diffusion.fitting.denoiser import DenoiserFit
-from tbps_cli.proximity.diffusion.fitting.learner import Learner
+from tbps_cli.proximity.diffusion.fitting.run import ENCODED, FittingRun, Position
 from tbps_cli.proximity.diffusion.fitting.small import build_small_pipeline
 from tbps_cli.proximity.diffusion.loading import PRECISIONS, load_pipeline, save_pipeline
 from tbps_cli.proximity.diffusion.pipeline import Pipeline
@@ -39,8 +37,6 @@ from tbps_cli.training.run import Run
 POSITION = "position.json"
 PIPELINE = "pipeline"  # the folder of the finished one, in the run's
 LATENTS = "latents.npy"
-MEASURED = 600  # images on which the scale of a new autoencoder's latents is measured
-ENCODED = 32  # images that are encoded at once
 LARGEST_SHARE = 8  # times the mean weight, of an image where colours are balanced
 
 
@@ -100,144 +96,54 @@ def _fit(
     if overwrite:
         shutil.rmtree(out / PIPELINE, ignore_errors=True)
     restore_checkpoint(run.last)
-    work = _Fitting(recipe, run, canvas, records, _digest(records, prompts), progress)
+
+    def read(rows: NDArray[np.intp]) -> Tensor:
+        return torch.stack([canvas.fit(read_image(records[row].image)) for row in rows])
+
+    fitting = FittingRun(
+        pipeline,
+        len(records),
+        read,
+        _SavedRun(run, _digest(records, prompts)),
+        progress.track,
+        seed=recipe.seed,
+        save_every=recipe.save_every,
+        has_autoencoder=recipe.autoencoder is not None,
+    )
     if recipe.autoencoder is not None:
-        work.fit_autoencoder(pipeline)
-    loss = work.fit_denoiser(pipeline, prompts)
+        fitting.fit_autoencoder(**recipe.autoencoder.model_dump())
+    balance, settings = recipe.denoiser.balance, recipe.denoiser.model_dump(exclude={"balance"})
+    encode = partial(_find_latents, out / LATENTS, pipeline, read, len(records), progress)
+    loss = fitting.fit_denoiser(prompts, encode, shares=_balance(records, balance) if balance else None, **settings)
     _write_pipeline(pipeline, out / PIPELINE, recipe)
     (out / LATENTS).unlink(missing_ok=True)
     return FitResult(out / PIPELINE, recipe.denoiser.steps, loss, time.monotonic() - began)
 
 
-class _Fitting:
-    """The two parts of a fitting, and how far it is: `last/` holds the part, its step, and all it needs."""
+class _SavedRun:
+    """The folder `last/` of a run, which can only be taken up with the same data."""
 
-    def __init__(
-        self,
-        recipe: FitRecipe,
-        run: Run,
-        canvas: Canvas,
-        records: Sequence[PersonRecord],
-        digest: str,
-        progress: Progress,
-    ) -> None:
-        self.recipe, self.run, self.canvas, self.progress = recipe, run, canvas, progress
-        self.records, self.digest = records, digest
+    def __init__(self, run: Run, digest: str) -> None:
+        self.run, self.digest = run, digest
 
-    def fit_autoencoder(self, pipeline: Pipeline) -> None:
-        """Teach the autoencoder, or take up a finished one."""
-        section = self.recipe.autoencoder
-        assert section is not None
-        part, step = self._position()
-        if part == "denoiser":
-            tensors = open_checkpoint(self.run.last).read_tensors("autoencoder")
-            pipeline.vae.register_to_config(scaling_factor=float(tensors.pop("scaling_factor")))
-            pipeline.vae.load_state_dict(tensors)
-            return
-        keywords = section.model_dump(exclude={"batch_size"})
-        fitting = AutoencoderFit(pipeline, **keywords, seed=self.recipe.seed)
-
-        def take(number: int, rows: NDArray[np.intp]) -> float:
-            return fitting.step(number, self._read(rows))
-
-        self._steps("learning to draw", "autoencoder", fitting.learner, step, section.batch_size, take, pipeline)
-        rows = np.linspace(0, len(self.records) - 1, min(MEASURED, len(self.records))).astype(np.intp)
-        fitting.finish(self._read(part).to(pipeline.device) for part in np.array_split(rows, -(-len(rows) // ENCODED)))
-
-    def fit_denoiser(self, pipeline: Pipeline, prompts: Sequence[str]) -> float:
-        """Teach the UNet. Returns the mean loss of the last steps."""
-        section = self.recipe.denoiser
-        part, step = self._position()
-        step = step if part == "denoiser" else 0
-        keywords = section.model_dump(exclude={"batch_size", "balance"})
-        fitting = DenoiserFit(pipeline, **keywords, seed=self.recipe.seed)
-        shares = _balance(self.records, section.balance) if section.balance else None
-        latents = self._latents(pipeline, is_fresh=step == 0) if step < section.steps else np.empty(0, np.float16)
-
-        def take(number: int, rows: NDArray[np.intp]) -> float:
-            if shares is not None:
-                rows = np.random.default_rng((self.recipe.seed, number)).choice(len(shares), len(rows), p=shares)
-            told = [prompts[row] for row in rows]
-            return fitting.step(number, torch.from_numpy(latents[rows].astype(np.float32)), told)
-
-        title = "learning the people"
-        loss = self._steps(title, "denoiser", fitting.learner, step, section.batch_size, take, pipeline)
-        fitting.finish()
-        return loss
-
-    def _position(self) -> tuple[str, int]:
+    def read_position(self) -> Position | None:
         if not self.run.last.exists():
-            return "", 0
+            return None
         position = open_checkpoint(self.run.last).read_json(POSITION)
         if position["data"] != self.digest:
             raise TrainingError(
                 f"{self.run.last}: was fitted to other images or captions than there are now. Give the same data to "
                 "resume it, or fit anew with --overwrite."
             )
-        return str(position["part"]), int(position["step"])
+        return Position(str(position["part"]), int(position["step"]), float(position["loss"]))
 
-    def _loss(self) -> float:
-        """What a part that is finished ended with."""
-        return float(open_checkpoint(self.run.last).read_json(POSITION)["loss"])
+    def read_tensors(self, name: str) -> dict[str, Tensor]:
+        return open_checkpoint(self.run.last).read_tensors(name)
 
-    def _steps(
-        self,
-        title: str,
-        part: str,
-        learner: Learner,
-        step: int,
-        batch_size: int,
-        take: Callable[[int, NDArray[np.intp]], float],
-        pipeline: Pipeline,
-    ) -> float:
-        if step:
-            learner.load_state(open_checkpoint(self.run.last).read_tensors("learner"))
-        losses = [self._loss()] if step == learner.steps else []
-        with self.progress.track(title, learner.steps) as advance:
-            advance(step, "")
-            for number in range(step, learner.steps):
-                losses = [*losses[-99:], take(number, self._rows(number, batch_size))]
-                if not math.isfinite(losses[-1]):
-                    raise TrainingError(
-                        f"{part}: the loss of step {number + 1:,} is {losses[-1]}. Lower {part}.lr, and begin anew "
-                        "with --overwrite."
-                    )
-                advance(1, f"loss {np.mean(losses):.4f}")
-                if (number + 1) % self.recipe.save_every == 0 or number + 1 == learner.steps:
-                    self.run.log({"epoch": 0, f"{part}/step": number + 1, f"{part}/loss": float(np.mean(losses))})
-                    self._save(part, number + 1, float(np.mean(losses)), learner, pipeline)
-        return float(np.mean(losses))
-
-    def _rows(self, number: int, batch_size: int) -> NDArray[np.intp]:
-        """Which images step `number` takes: all in an order that is drawn anew, again and again."""
-        size = min(batch_size, len(self.records))
-        epoch, place = divmod(number * size, len(self.records) // size * size)
-        order = np.random.default_rng((self.recipe.seed, epoch)).permutation(len(self.records))
-        return order[place : place + size].astype(np.intp)
-
-    def _save(self, part: str, step: int, loss: float, learner: Learner, pipeline: Pipeline) -> None:
-        tensors: dict[str, dict[str, Tensor]] = {"learner": learner.state()}
-        if part == "denoiser" and self.recipe.autoencoder is not None:
-            scale = torch.tensor(pipeline.vae.config.scaling_factor, dtype=torch.float64)
-            tensors["autoencoder"] = {**pipeline.vae.state_dict(), "scaling_factor": scale}
-        position = {"part": part, "step": step, "loss": loss, "data": self.digest}
-        save_checkpoint(self.run.last, tensors, {POSITION: json.dumps(position)})
-
-    def _latents(self, pipeline: Pipeline, *, is_fresh: bool) -> NDArray[np.float16]:
-        """Latents of all images, encoded once, in a file that is mapped into memory."""
-        path = self.run.folder / LATENTS
-        if is_fresh or not path.exists():
-            _encode_all(path, self._batches(pipeline), len(self.records), self.progress)
-        return np.load(path, mmap_mode="r")
-
-    def _batches(self, pipeline: Pipeline) -> Iterator[NDArray[np.float16]]:
-        for start in range(0, len(self.records), ENCODED):
-            rows = np.arange(start, min(start + ENCODED, len(self.records)))
-            with torch.no_grad():
-                yield pipeline.to_latents(self._read(rows)).float().cpu().numpy().astype(np.float16)
-
-    def _read(self, rows: NDArray[np.intp]) -> Tensor:
-        return torch.stack([self.canvas.fit(read_image(self.records[row].image)) for row in rows])
+    def save(self, position: Position, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
+        part = position.part
+        self.run.log({"epoch": 0, f"{part}/step": position.step, f"{part}/loss": position.loss})
+        save_checkpoint(self.run.last, tensors, {POSITION: json.dumps(asdict(position) | {"data": self.digest})})
 
 
 def _read_records(recipe: FitRecipe, root: Path | None, progress: Progress) -> list[PersonRecord]:
@@ -279,6 +185,27 @@ def _digest(records: Sequence[PersonRecord], prompts: Sequence[str]) -> str:
     for record, prompt in zip(records, prompts, strict=True):
         digest.update(json.dumps([record.name, record.captions, prompt]).encode())
     return digest.hexdigest()
+
+
+def _find_latents(
+    path: Path,
+    pipeline: Pipeline,
+    read: Callable[[NDArray[np.intp]], Tensor],
+    count: int,
+    progress: Progress,
+    is_fresh: bool,
+) -> NDArray[np.float16]:
+    """Latents of all images, encoded once, in a file that is mapped into memory."""
+
+    def encode() -> Iterator[NDArray[np.float16]]:
+        for start in range(0, count, ENCODED):
+            with torch.no_grad():
+                images = read(np.arange(start, min(start + ENCODED, count)))
+                yield pipeline.to_latents(images).float().cpu().numpy().astype(np.float16)
+
+    if is_fresh or not path.exists():
+        _encode_all(path, encode(), count, progress)
+    return np.load(path, mmap_mode="r")
 
 
 def _encode_all(path: Path, batches: Iterator[NDArray[np.float16]], count: int, progress: Progress) -> None:

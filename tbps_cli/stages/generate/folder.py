@@ -26,8 +26,8 @@ from PIL import Image
 from tbps_cli.data.generated import RECORDS
 from tbps_cli.errors import OutputError
 from tbps_cli.files import PARTIALS, unwritable, write_whole
-from tbps_cli.proximity.plan.colours import Plan
 from tbps_cli.proximity.plan.file import write_plan
+from tbps_cli.proximity.plan.plan import Plan
 
 IDENTITY, PLAN, REPORT, PAGE = "generation.json", "plan.jsonl", "report.json", "index.html"
 IMAGES, PARTS = "images", "parts"

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -18,22 +15,20 @@ from tbps_cli.assembly.editors import EncoderScorer, build_editor, build_judge, 
 from tbps_cli.assembly.models import load_encoder
 from tbps_cli.data.annotations import Reading
 from tbps_cli.data.records import SPLITS, PersonRecord
-from tbps_cli.data.tables import row_of
 from tbps_cli.errors import DataError
 from tbps_cli.files import hold, refuse_to_replace
-from tbps_cli.processes import Processes, training_processes
-from tbps_cli.proximity.generator import PairGenerator
+from tbps_cli.processes import training_processes
+from tbps_cli.proximity.generator import refuse_other_kinds
 from tbps_cli.proximity.lexicon import Lexicon
-from tbps_cli.proximity.plan.colours import Plan
-from tbps_cli.proximity.plan.file import read_plan, write_plan
+from tbps_cli.proximity.maker import ImageMaker
+from tbps_cli.proximity.plan.file import digest_plan, read_plan, write_plan
+from tbps_cli.proximity.plan.plan import Plan
 from tbps_cli.recipe import GenerationRecipe, dump_recipe
 from tbps_cli.results import Result
-from tbps_cli.runtime import SILENCE, Advance, Progress, find_device
-from tbps_cli.stages.generate.edit_images import EditMaker, Outcome
+from tbps_cli.runtime import SILENCE, Progress, find_device
+from tbps_cli.stages.generate.chunks import Chunks
 from tbps_cli.stages.generate.folder import GenerationFolder
-from tbps_cli.stages.generate.report import provenance_of, summarise, write_page
-
-DROPPED_SHOWN = 2  # of a chunk: dropped images that are kept for the page
+from tbps_cli.stages.generate.report import summarise, write_page
 
 
 @dataclass(frozen=True)
@@ -89,7 +84,7 @@ def plan_dataset(
     sources = _select_sources(reading.records, dataset)
     plan = _plan(recipe, lexicon, reading.records, sources, dataset, limit)
     write_plan(plan, out)
-    return PlanResult(out, len(plan.edits), len(sources), plan.skipped)
+    return PlanResult(out, len(plan.requests), len(sources), plan.skipped)
 
 
 def generate(
@@ -132,7 +127,10 @@ def generate(
                     folder = GenerationFolder.join(out, work.identity)
             was_finished = folder.is_finished
             if not was_finished:
-                work.make_all(folder, processes, shown)
+                work.chunks.make_missing(folder, processes, shown)
+                with processes.first_ahead():
+                    if processes.is_first:
+                        _finish(work, recipe, dataset, folder)
             return _tell(folder, was_finished, processes.rank)
 
 
@@ -140,91 +138,11 @@ def generate(
 class _Work:
     """A generation that is ready to begin."""
 
-    recipe: GenerationRecipe
-    dataset: str
     plan: Plan
-    maker: EditMaker
-    records: Mapping[str, PersonRecord]
-    editor: PairGenerator
+    chunks: Chunks
+    records: Mapping[str, PersonRecord]  # that may be sources, by name
+    editor: str  # its fingerprint
     identity: dict[str, str]
-
-    @property
-    def chunks(self) -> int:
-        """The number of chunks of the plan."""
-        return -(-len(self.plan.edits) // self.recipe.chunk)
-
-    def make_all(self, folder: GenerationFolder, processes: Processes, progress: Progress) -> None:
-        """Make the chunks that are missing, together with the other processes, and join all."""
-        missing = processes.broadcast(folder.list_missing(self.chunks))
-        done = len(self.plan.edits) - sum(self._size(chunk) for chunk in missing)
-        if done:
-            progress.note(f"{folder.folder}: goes on after {done:,} of {len(self.plan.edits):,} edits")
-        with progress.track("generating", len(self.plan.edits)) as advance:
-            advance(done, "")
-            pace = _Pace(advance)
-            for start in range(0, len(missing), processes.count):
-                turn = missing[start : start + processes.count]
-                with processes.share_fate():
-                    if processes.rank < len(turn):
-                        self._make_chunk(folder, turn[processes.rank], pace)
-                pace(sum(map(self._size, turn[1:])))  # what the others made meanwhile
-        with processes.first_ahead():
-            if processes.is_first:
-                self._finish(folder)
-
-    def _size(self, chunk: int) -> int:
-        return len(self.plan.edits[chunk * self.recipe.chunk : (chunk + 1) * self.recipe.chunk])
-
-    def _make_chunk(self, folder: GenerationFolder, chunk: int, pace: _Pace) -> None:
-        edits = self.plan.edits[chunk * self.recipe.chunk : (chunk + 1) * self.recipe.chunk]
-        outcomes: list[Outcome] = []
-        for batch in self.maker.make(edits):
-            outcomes += batch
-            pace(len(batch))
-        images = {outcome.edit.number: outcome.content for outcome in outcomes if outcome.content is not None}
-        kept = {outcome.edit.number: images[outcome.edit.number] for outcome in outcomes if not outcome.drops}
-        dropped = [number for number in images if number not in kept][:DROPPED_SHOWN]
-        lines = [self._line(outcome, folder) for outcome in outcomes]
-        folder.write_chunk(chunk, lines, kept, {number: images[number] for number in dropped})
-
-    def _line(self, outcome: Outcome, folder: GenerationFolder) -> dict[str, Any]:
-        edit = outcome.edit
-        record = PersonRecord(
-            folder.folder,
-            folder.name_of(edit.number),
-            tuple(caption.edited for caption in edit.captions),
-            edit.new_person_id,
-            "train",
-            "proximity",
-            edit.image,
-        )
-        provenance = {"provenance": provenance_of(edit, self.editor.fingerprint, outcome.scores)}
-        return {
-            "number": edit.number,
-            "is_drawn": outcome.content is not None,
-            "drops": list(outcome.drops),
-            "scores": outcome.scores,
-            "evaluations": outcome.evaluations,
-            "record": None if outcome.drops else row_of(record) | provenance,
-        }
-
-    def _finish(self, folder: GenerationFolder) -> None:
-        lines = list(folder.read_lines(self.chunks))
-        report = summarise(self.dataset, self.recipe, self.editor.fingerprint, self.plan, lines)
-        write_page(report, self.recipe, self.plan, lines, folder, self.records)
-        folder.finish(report, [line["record"] for line in lines if line["record"] is not None])
-
-
-class _Pace:
-    """Moves the bar on, and says how fast the work goes."""
-
-    def __init__(self, advance: Advance) -> None:
-        self.advance, self.began = advance, time.monotonic()
-        self.edits = 0
-
-    def __call__(self, edits: int) -> None:
-        self.edits += edits
-        self.advance(edits, f"{self.edits / max(time.monotonic() - self.began, 1e-3):.1f} images/s")
 
 
 def _prepare(
@@ -243,25 +161,25 @@ def _prepare(
         plan = _plan(recipe, lexicon, reading.records, sources, dataset, limit)
     else:
         plan = read_plan(plan_file, reading.records, lexicon)
-        plan = replace(plan, edits=plan.edits[:limit])
-        if not plan.edits:
+        plan = replace(plan, requests=plan.requests[:limit])
+        if not plan.requests:
             raise DataError(f"{plan_file}: holds no edit. Write a plan with `tbps generate --plan`.")
     encoder = load_encoder(checkpoint, device) if checkpoint is not None else None
     judge = build_judge(recipe, lexicon, EncoderScorer(encoder) if encoder is not None else None)
     editor = build_editor(recipe.editor, lexicon, device)
+    refuse_other_kinds(plan.requests, editor, recipe.editor.kind)
     records = {record.name: record for record in sources}
     identity = {
         "recipe": dump_recipe(recipe),
         "data set": _digest(reading.annotations.read_bytes()),
-        "plan": _digest(json.dumps([asdict(edit) for edit in plan.edits]).encode()),
+        "plan": digest_plan(plan),
         "lexicon": _digest(lexicon.describe().encode()),
         "editor": editor.fingerprint,
         "checkpoint": encoder.checkpoint.fingerprint if encoder is not None else "",
         "version of tbps": __version__,
     }
-    batch = getattr(recipe.editor, "batch", 1)  # an editor without one takes edits one by one
-    maker = EditMaker(editor, judge, records, batch, progress.note)
-    return _Work(recipe, dataset, plan, maker, records, editor, identity)
+    maker = ImageMaker(editor, judge, records, recipe.editor.batch, progress.note)
+    return _Work(plan, Chunks(plan.requests, recipe.chunk, maker), records, editor.fingerprint, identity)
 
 
 def _read(dataset: str, root: Path | None, progress: Progress) -> Reading:
@@ -301,13 +219,21 @@ def _plan(
 ) -> Plan:
     highest = max(record.person_id for record in records)
     plan = build_planner(recipe, lexicon).plan(sources, highest + 1)
-    if not plan.edits:
+    if not plan.requests:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in plan.skipped.items())
         raise DataError(
             f"{dataset}: no caption names a garment and its colour in words that the lexicon knows ({reasons}). "
             "Captions of another language need a lexicon of their own: plan.lexicon."
         )
-    return replace(plan, edits=plan.edits[:limit])
+    return replace(plan, requests=plan.requests[:limit])
+
+
+def _finish(work: _Work, recipe: GenerationRecipe, dataset: str, folder: GenerationFolder) -> None:
+    """Join what all chunks came to."""
+    lines = list(folder.read_lines(len(work.chunks)))
+    report = summarise(dataset, recipe, work.editor, work.plan, lines)
+    write_page(report, recipe, work.plan, lines, folder, work.records)
+    folder.finish(report, [line["record"] for line in lines if line["record"] is not None])
 
 
 def _tell(folder: GenerationFolder, was_finished: bool, rank: int) -> GenerateResult:

@@ -10,10 +10,12 @@ from typing import Any
 
 from tbps_cli import __version__
 from tbps_cli.data.records import PersonRecord
-from tbps_cli.proximity.plan.colours import Plan, PlannedEdit
+from tbps_cli.proximity.generator import Request
+from tbps_cli.proximity.kinds.table import KINDS
+from tbps_cli.proximity.maker import UNREADABLE
+from tbps_cli.proximity.plan.plan import Plan
 from tbps_cli.recipe import GenerationRecipe
 from tbps_cli.report.pairs_page import PairsSummary, ShownCaption, ShownMeasure, ShownPair, write_pairs_page
-from tbps_cli.stages.generate.edit_images import UNREADABLE
 from tbps_cli.stages.generate.folder import GenerationFolder
 
 SHOWN = 60  # pairs of each kind that the page is offered; it takes what it has room for
@@ -36,17 +38,17 @@ Line = Mapping[str, Any]  # of a part: number, drops, scores, evaluations, recor
 def summarise(dataset: str, recipe: GenerationRecipe, editor: str, plan: Plan, lines: Sequence[Line]) -> dict[str, Any]:
     """The report as plain values; it depends on nothing but its arguments."""
     kept = [line for line in lines if not line["drops"]]
-    edits = {edit.number: edit for edit in plan.edits}
-    unreadable = [edits[line["number"]].image for line in lines if UNREADABLE in line["drops"]]
+    requests = {request.number: request for request in plan.requests}
+    unreadable = [requests[line["number"]].source for line in lines if UNREADABLE in line["drops"]]
     return {
         "dataset": dataset,
         "recipe": recipe.name,
         "editor": editor,
         "tbps": __version__,
-        "planned": len(plan.edits),
+        "planned": len(plan.requests),
         "made": sum(line["is_drawn"] for line in lines),
         "kept": len(kept),
-        "people": len({line["record"]["person_id"] for line in kept}),
+        "people": len({line["record"]["person_id"] for line in kept if line["record"].get("person") != "source"}),
         "captions": sum(len(line["record"]["captions"]) for line in kept),
         "evaluations": sum(line["evaluations"] for line in lines),
         "drops": dict(sorted(Counter(reason for line in lines for reason in line["drops"]).items())),
@@ -67,20 +69,22 @@ def write_page(
     records: Mapping[str, PersonRecord],
 ) -> Path:
     """The page of a generation, with some of the kept and some of the dropped pairs. Raises OutputError."""
-    edits = {edit.number: edit for edit in plan.edits}
+    requests = {request.number: request for request in plan.requests}
     kept = [line for line in lines if not line["drops"]]
     dropped = [line for line in lines if line["drops"]]
-    changes = Counter((edits[line["number"]].old_colour, edits[line["number"]].new_colour) for line in kept)
+    found = (KINDS[request.kind].find_change(request) for request in (requests[line["number"]] for line in kept))
+    changes = Counter(change for change in found if change is not None)
 
     def show(line: Line) -> ShownPair:
         number = line["number"]
-        edit = edits[number]
+        request = requests[number]
+        kind, source = KINDS[request.kind], request.source
         return ShownPair(
-            name=edit.image,
-            change=f"{edit.garment}: {edit.old_colour} to {edit.new_colour}",
-            before=None if UNREADABLE in line["drops"] else records[edit.image].image,
+            name=source if source is not None else folder.name_of(number),
+            change=kind.describe(request),
+            before=None if source is None or UNREADABLE in line["drops"] else records[source].image,
             after=folder.read_dropped(number) if line["drops"] else folder.image_of(number),
-            captions=tuple(ShownCaption(caption.caption, caption.edited) for caption in edit.captions),
+            captions=tuple(ShownCaption(*pair) for pair in kind.list_captions(request)),
             scores=_order(line["scores"]),
             reasons=tuple(line["drops"]),
         )
@@ -105,20 +109,13 @@ def write_page(
     return write_pairs_page(shown, folder.page, overwrite=True)
 
 
-def provenance_of(edit: PlannedEdit, editor: str, scores: Mapping[str, float]) -> dict[str, Any]:
+def provenance_of(request: Request[Any], generator: str, scores: Mapping[str, float]) -> dict[str, Any]:
     """What a generated record says of where it comes from, beside the name of its source."""
     return {
-        "captions": [caption.caption for caption in edit.captions],
-        "edit": {
-            "number": edit.number,
-            "kind": edit.kind,
-            "garment": edit.garment,
-            "old_colour": edit.old_colour,
-            "new_colour": edit.new_colour,
-        },
-        "person_id": edit.person_id,
-        "seed": edit.seed,
-        "generator": editor,
+        **KINDS[request.kind].tell_provenance(request),
+        "request": request.kind,
+        "seed": request.seed,
+        "generator": generator,
         "tbps": __version__,
         "scores": dict(scores),
     }

@@ -120,6 +120,9 @@ class PersonSampler(Sampler):
 class ProximitySampler(Sampler):
     """An edited pair in the batch of a pair of its source: its hardest negative, or nearly so.
 
+    Where an edit shows the person of its source, the two are a positive instead; the loss goes by their ids. What was
+    made from captions alone is a family of its own.
+
     families: for each row which image it is from, or was edited from.
     is_edited: which rows are edits.
 

@@ -19,7 +19,7 @@ from tbps_cli.proximity.diffusion.inversion import invert
 from tbps_cli.proximity.diffusion.loading import load_pipeline, save_pipeline
 from tbps_cli.proximity.diffusion.pipeline import Pipeline
 from tbps_cli.proximity.diffusion.prompts import align_words, write_prompts
-from tbps_cli.proximity.generator import EditedImage, Refusal
+from tbps_cli.proximity.generator import EditedImage, Refusal, Request
 from tbps_cli.proximity.lexicon import read_lexicon
 from tbps_cli.proximity.pixels.colours import Palette
 from tbps_cli.proximity.plan.colours import PlannedEdit
@@ -46,6 +46,10 @@ def plan_edit(number: int, colour: str = "green") -> PlannedEdit:
     )
 
 
+def ask(numbers: list[int]) -> list[Request[PlannedEdit]]:
+    return [plan_edit(number).as_request() for number in numbers]
+
+
 def paint(number: int) -> Image.Image:
     """Somebody in noise, of another size each."""
     random = np.random.default_rng(number)
@@ -64,7 +68,7 @@ def paint_coat(number: int) -> Image.Image:
 
 def edit(pipeline: Pipeline, settings: DiffusionSettings, numbers: list[int]) -> list[EditedImage]:
     editor = DiffusionEditor(pipeline, LEXICON, settings)
-    results = editor.generate([paint(number) for number in numbers], [plan_edit(number) for number in numbers])
+    results = editor.generate(ask(numbers), [paint(number) for number in numbers])
     assert all(isinstance(result, EditedImage) for result in results)
     return results  # type: ignore[return-value]
 
@@ -106,7 +110,7 @@ def test_an_edit_does_not_depend_on_its_batch_or_its_place_in_it(settings: Diffu
 def test_a_traced_coat_changes_as_a_whole_and_the_bag_on_it_stays() -> None:
     editor = DiffusionEditor(build_tiny_pipeline(), LEXICON, replace(QUICK, even=1.0), height=64, width=32)
     source = paint_coat(0)
-    (result,) = editor.generate([source], [plan_edit(0)])
+    (result,) = editor.generate(ask([0]), [source])
     assert isinstance(result, EditedImage)
     before = np.asarray(source, dtype=int)
     is_coat = (before[..., 0] > 150) & (before[..., 1] < 100)
@@ -117,9 +121,12 @@ def test_a_traced_coat_changes_as_a_whole_and_the_bag_on_it_stays() -> None:
 
 
 def test_without_the_old_colour_where_the_garment_is_the_edges_are_followed() -> None:
-    sources, plans = [paint(0), paint_coat(0)], [plan_edit(0), replace(plan_edit(0), old_colour="white")]
+    sources, plans = (
+        [paint(0), paint_coat(0)],
+        [plan_edit(0).as_request(), replace(plan_edit(0), old_colour="white").as_request()],
+    )
     pipeline = build_tiny_pipeline()
-    traced, edges = (DiffusionEditor(pipeline, LEXICON, way).generate(sources, plans) for way in (QUICK, EDGES))
+    traced, edges = (DiffusionEditor(pipeline, LEXICON, way).generate(plans, sources) for way in (QUICK, EDGES))
     for one, other in zip(traced, edges, strict=True):
         assert isinstance(one, EditedImage)
         assert isinstance(other, EditedImage)
@@ -234,7 +241,7 @@ def test_the_papers_settings_draw_numbers_in_half_precision(precision: torch.dty
 def test_what_is_no_number_is_refused() -> None:
     pipeline = build_tiny_pipeline()
     pipeline.unet.conv_out.bias.fill_(float("nan"))
-    assert DiffusionEditor(pipeline, LEXICON, QUICK).generate([paint(0)], [plan_edit(0)]) == [Refusal("no-numbers")]
+    assert DiffusionEditor(pipeline, LEXICON, QUICK).generate(ask([0]), [paint(0)]) == [Refusal("no-numbers")]
 
 
 def test_without_blending_the_mask_is_where_something_changed() -> None:

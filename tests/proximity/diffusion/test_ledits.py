@@ -14,7 +14,7 @@ from torch import nn
 from tbps_cli.errors import RecipeError
 from tbps_cli.proximity.captions.edits import edit_caption, find_garments
 from tbps_cli.proximity.diffusion.ledits import LeditsEditor, LeditsSettings
-from tbps_cli.proximity.generator import EditedImage, Refusal
+from tbps_cli.proximity.generator import EditedImage, Refusal, Request
 from tbps_cli.proximity.lexicon import read_lexicon
 from tbps_cli.proximity.plan.colours import PlannedEdit
 from tests.doubles.tiny_pipelines import build_tiny_pipeline
@@ -22,11 +22,13 @@ from tests.doubles.tiny_pipelines import build_tiny_pipeline
 SETTINGS = LeditsSettings(steps=3)
 
 
-def plan(seed: int) -> PlannedEdit:
+def plan(seed: int) -> Request[PlannedEdit]:
     caption = "A woman in a red coat."
     (phrase,) = find_garments(caption, read_lexicon())
     edit = edit_caption(caption, phrase, "blue")
-    return PlannedEdit(seed, "a.jpg", 1, 2, phrase.kind, phrase.garment, phrase.colour, "blue", (edit,), (), seed)
+    return PlannedEdit(
+        seed, "a.jpg", 1, 2, phrase.kind, phrase.garment, phrase.colour, "blue", (edit,), (), seed
+    ).as_request()
 
 
 def draw_noise(seed: int, height: int, width: int) -> Image.Image:
@@ -53,7 +55,7 @@ def test_images_of_any_size_are_edited_and_their_evaluations_counted() -> None:
     editor = build()
     sources = [draw_noise(0, 40, 30), draw_noise(1, 70, 20)]
     with counting(editor._pipe.unet) as rows:
-        results = editor.generate(sources, [plan(0), plan(1)])
+        results = editor.generate([plan(0), plan(1)], sources)
     for source, result in zip(sources, results, strict=True):
         assert isinstance(result, EditedImage)
         assert result.image.size == source.size
@@ -63,7 +65,7 @@ def test_images_of_any_size_are_edited_and_their_evaluations_counted() -> None:
 
 def test_outside_of_the_mask_nothing_changes() -> None:
     source = draw_noise(0, 64, 32)
-    (result,) = build(threshold=0.95).generate([source], [plan(0)])
+    (result,) = build(threshold=0.95).generate([plan(0)], [source])
     assert isinstance(result, EditedImage)
     outside = result.mask == 0
     assert np.array_equal(np.asarray(result.image)[outside], np.asarray(source)[outside])
@@ -72,8 +74,8 @@ def test_outside_of_the_mask_nothing_changes() -> None:
 def test_the_seed_of_an_edit_is_all_its_chance() -> None:
     sources = [draw_noise(0, 64, 32), draw_noise(1, 64, 32)]
     editor = build()
-    together = editor.generate(sources, [plan(5), plan(6)])
-    alone = build().generate(sources[1:], [plan(6)])
+    together = editor.generate([plan(5), plan(6)], sources)
+    alone = build().generate([plan(6)], sources[1:])
     assert isinstance(together[1], EditedImage)
     assert isinstance(alone[0], EditedImage)
     assert np.array_equal(np.asarray(together[1].image), np.asarray(alone[0].image))
@@ -97,11 +99,11 @@ def test_half_precision_and_a_unet_that_says_no_size_are_edited_with(sample_size
     pipeline = build_tiny_pipeline(sample_size=sample_size, blocks=3)
     for part, module in pipeline.modules.items():
         module.to(torch.float32 if part == "vae" else torch.bfloat16)  # as they are loaded
-    (result,) = LeditsEditor(pipeline, SETTINGS, 32, 32).generate([draw_noise(0, 40, 30)], [plan(0)])
+    (result,) = LeditsEditor(pipeline, SETTINGS, 32, 32).generate([plan(0)], [draw_noise(0, 40, 30)])
     assert isinstance(result, EditedImage)
 
 
 def test_what_is_no_number_is_refused() -> None:
     editor = build()
     editor._pipe.vae.decoder.conv_out.bias.data.fill_(float("nan"))
-    assert editor.generate([draw_noise(0, 40, 30)], [plan(0)]) == [Refusal("no-numbers")]
+    assert editor.generate([plan(0)], [draw_noise(0, 40, 30)]) == [Refusal("no-numbers")]

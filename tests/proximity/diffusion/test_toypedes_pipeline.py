@@ -52,7 +52,7 @@ def edited() -> list[tuple[ImageTruth, PlannedEdit, Image.Image, EditedImage]]:
         if planned is not None and len(cases) < EDITS:
             cases.append((truth, planned, draw_person(truth.person, truth.view).image))
     editor = DiffusionEditor(load_pipeline("toypedes"), LEXICON, DiffusionSettings())
-    results = editor.generate([source for _, _, source in cases], [planned for _, planned, _ in cases])
+    results = editor.generate([planned.as_request() for _, planned, _ in cases], [source for _, _, source in cases])
     assert len(results) == EDITS
     return [(*case, result) for case, result in zip(cases, results, strict=True) if isinstance(result, EditedImage)]
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tbps_cli.data.records import PersonRecord
 from tbps_cli.errors import DataError, RecipeError
 from tbps_cli.proximity.lexicon import Lexicon, read_lexicon
-from tbps_cli.proximity.plan.colours import EditPlanner, Plan
+from tbps_cli.proximity.plan.colours import EditPlanner, list_edits
+from tbps_cli.proximity.plan.plan import Plan
 
 LEXICON = read_lexicon()
 
@@ -25,7 +26,9 @@ def plan(*records: PersonRecord, seed: int = 0, **settings: object) -> Plan:
 
 
 def test_an_image_becomes_a_new_person_with_another_colour() -> None:
-    (edit,) = plan(record("a.jpg", "A man in a red coat.", "His jacket is dark red.", "A man walks.", person=7)).edits
+    (edit,) = list_edits(
+        plan(record("a.jpg", "A man in a red coat.", "His jacket is dark red.", "A man walks.", person=7))
+    )
     assert (edit.number, edit.image, edit.person_id, edit.new_person_id) == (0, "a.jpg", 7, 100)
     assert (edit.kind, edit.garment, edit.old_colour) == ("upper", "coat", "red")
     article = "an" if edit.new_colour == "orange" else "a"
@@ -39,7 +42,7 @@ def test_an_image_becomes_a_new_person_with_another_colour() -> None:
 def test_most_captions_win_where_they_contradict_each_other() -> None:
     captions = ("a blue coat", "a red coat", "a red jacket")
     for seed in range(20):
-        (edit,) = plan(record("a.jpg", *captions), seed=seed).edits
+        (edit,) = list_edits(plan(record("a.jpg", *captions), seed=seed))
         assert (edit.old_colour, edit.left_out) == ("red", ("a blue coat",))
         assert edit.new_colour not in ("red", "blue")
 
@@ -56,19 +59,19 @@ def test_most_captions_win_where_they_contradict_each_other() -> None:
     ],
 )
 def test_a_caption_of_which_only_a_part_would_change_is_left_out(caption: str) -> None:
-    assert plan(record("a.jpg", caption)).edits == ()
+    assert list_edits(plan(record("a.jpg", caption))) == ()
     assert plan(record("a.jpg", caption)).skipped == {"ambiguous": 1}
 
 
 def test_two_mentions_of_a_garment_change_together() -> None:
-    (edit,) = plan(record("a.jpg", "red pants. The red pants are long. The trousers are red.")).edits
+    (edit,) = list_edits(plan(record("a.jpg", "red pants. The red pants are long. The trousers are red.")))
     assert "red" not in edit.captions[0].edited.split()
     assert len(edit.captions[0].further) == 2
 
 
 def test_a_new_colour_is_none_that_the_garment_has() -> None:
     for seed in range(40):
-        (edit,) = plan(record("a.jpg", "a red and white shirt", "a reddish brown top"), seed=seed).edits
+        (edit,) = list_edits(plan(record("a.jpg", "a red and white shirt", "a reddish brown top"), seed=seed))
         assert edit.new_colour not in ("red", "white", "brown", "beige")
 
 
@@ -86,19 +89,19 @@ def test_only_camera_images_of_train_are_edited(fields: dict[str, object]) -> No
 
 def test_further_images_change_nothing_else() -> None:
     records = [record(f"{row}.jpg", "a red coat and blue jeans", person=row) for row in range(6)]
-    alone = {edit.image: (edit.kind, edit.new_colour, edit.seed) for edit in plan(records[3]).edits}
-    together = {edit.image: (edit.kind, edit.new_colour, edit.seed) for edit in plan(*records).edits}
+    alone = {edit.image: (edit.kind, edit.new_colour, edit.seed) for edit in list_edits(plan(records[3]))}
+    together = {edit.image: (edit.kind, edit.new_colour, edit.seed) for edit in list_edits(plan(*records))}
     assert len(together) == 6
     assert alone.items() <= together.items()
     assert plan(*records) == plan(*records) != plan(*records, seed=1)
 
 
 def test_an_image_gives_several_edits_and_none_twice() -> None:
-    edits = plan(record("a.jpg", "a red coat and blue jeans"), per_image=5).edits
+    edits = list_edits(plan(record("a.jpg", "a red coat and blue jeans"), per_image=5))
     changes = {(edit.kind, edit.new_colour) for edit in edits}
     assert len(edits) == len(changes) == len({edit.seed for edit in edits}) == 5
     assert [edit.new_person_id for edit in edits] == [100, 101, 102, 103, 104]
-    assert len(plan(record("a.jpg", "a red coat"), per_image=100).edits) == len(LEXICON.proposed) - 1
+    assert len(list_edits(plan(record("a.jpg", "a red coat"), per_image=100))) == len(LEXICON.proposed) - 1
 
 
 def test_a_shared_change_makes_one_new_person_of_all_images_that_allow_it() -> None:
@@ -109,8 +112,8 @@ def test_a_shared_change_makes_one_new_person_of_all_images_that_allow_it() -> N
         record("b1", "black pants", person=2),
     ]
     edits = plan(*records, share_identity=True)
-    first, second, third = edits.edits
-    assert [edit.image for edit in edits.edits] == ["a1", "a2", "b1"]
+    first, second, third = list_edits(edits)
+    assert [edit.image for edit in list_edits(edits)] == ["a1", "a2", "b1"]
     assert (first.new_colour, first.new_person_id) == (second.new_colour, second.new_person_id)
     assert third.new_person_id == first.new_person_id + 1
     assert first.seed != second.seed
@@ -121,7 +124,7 @@ def test_rare_colours_are_drawn_more_often() -> None:
     records = [
         record(f"{row}", f"a {colour} coat", person=row % 99) for row, colour in enumerate(["red", "blue"] * 150)
     ]
-    drawn = [edit.new_colour for edit in plan(*records, colours="rare").edits]
+    drawn = [edit.new_colour for edit in list_edits(plan(*records, colours="rare"))]
     assert drawn.count("red") + drawn.count("blue") < 10 < drawn.count("green")
 
 
@@ -135,7 +138,7 @@ def test_impossible_settings_are_refused() -> None:
 
 @given(st.lists(st.text() | st.sampled_from(["a red coat", "blue jeans.", "white dress"]), max_size=3))
 def test_captions_are_edited_or_left_out_and_never_lost(captions: list[str]) -> None:
-    for edit in plan(record("a.jpg", *captions), per_image=2).edits:
+    for edit in list_edits(plan(record("a.jpg", *captions), per_image=2)):
         assert sorted([c.caption for c in edit.captions] + list(edit.left_out)) == sorted(captions)
         assert edit.old_colour != edit.new_colour
         assert 0 <= edit.seed < 2**63

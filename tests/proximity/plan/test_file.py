@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tbps_cli.data.records import PersonRecord
 from tbps_cli.errors import DataError, OutputError
+from tbps_cli.proximity.generator import Request
 from tbps_cli.proximity.lexicon import read_lexicon
 from tbps_cli.proximity.plan import file as plan_file
-from tbps_cli.proximity.plan.colours import EditPlanner, Plan
-from tbps_cli.proximity.plan.file import read_plan, write_plan
+from tbps_cli.proximity.plan.colours import EditPlanner, list_edits
+from tbps_cli.proximity.plan.file import digest_plan, read_plan, write_plan
+from tbps_cli.proximity.plan.plan import Plan
+from tests.doubles.other_kinds import know_other_kinds
 
 FOLDER = Path("images")
 TRAIN = [
@@ -44,7 +49,7 @@ def place_of_coat(rows: list[Row]) -> int:
 def test_a_plan_survives_its_file(tmp_path: Path) -> None:
     path, rows = written(tmp_path)
     assert read_plan(path, RECORDS) == PLAN
-    assert len(rows) == 1 + len(PLAN.edits)
+    assert len(rows) == 1 + len(PLAN.requests)
     assert rows[0] == {"skipped": PLAN.skipped} != {"skipped": {}}
     assert "红" in path.read_text("utf-8") or "\\u7ea2" in path.read_text("utf-8")
     assert [file.name for file in tmp_path.iterdir()] == ["plan.jsonl"]
@@ -53,7 +58,7 @@ def test_a_plan_survives_its_file(tmp_path: Path) -> None:
 def test_lines_may_be_deleted_the_first_too(tmp_path: Path) -> None:
     path, rows = written(tmp_path)
     rewrite(path, rows[2:])
-    assert read_plan(path, RECORDS) == Plan(PLAN.edits[1:], {})
+    assert read_plan(path, RECORDS) == Plan(PLAN.requests[1:], {})
 
 
 def test_the_captions_follow_a_new_colour(tmp_path: Path) -> None:
@@ -61,7 +66,7 @@ def test_the_captions_follow_a_new_colour(tmp_path: Path) -> None:
     place = place_of_coat(rows)
     rows[place]["new_colour"] = "grey" if rows[place]["new_colour"] != "grey" else "pink"
     rewrite(path, rows)
-    edit = read_plan(path, RECORDS).edits[place - 1]
+    edit = list_edits(read_plan(path, RECORDS))[place - 1]
     colour = rows[place]["new_colour"]
     assert edit.captions[0].edited == f"A {colour} coat. The {colour} coat is long."
     assert edit.captions[0].target == edit.captions[0].new_colour == colour
@@ -94,7 +99,7 @@ def change_caption(key: str, value: Any) -> Callable[[Row], None]:
         (change("garment", ""), "'garment' is \"\"; write its name"),
         (change("captions", []), "'captions' must be a list of at least one"),
         (change("left_out", ["?"]), "'left_out' holds what is no caption of a.jpg"),
-        (change("note", 1), 'unknown key "note"; an edit has number, image'),
+        (change("note", 1), 'unknown key "note"; a request of the kind colour has number, image'),
         (lambda row: row.pop("seed"), "'seed' is missing"),
         (change_caption("caption", "x"), 'captions[0].caption is "x", which a.jpg does not have'),
         (change_caption("caption", {}), "captions[0].caption is {}, which a.jpg does not have"),
@@ -156,3 +161,61 @@ def test_a_missing_plan_and_a_place_that_cannot_be_written_are_named(tmp_path: P
         read_plan(tmp_path / "none.jsonl", RECORDS)
     with pytest.raises(OutputError, match="cannot be written"):
         write_plan(PLAN, tmp_path / "nowhere" / "plan.jsonl")
+
+
+def test_a_plan_of_version_0_1_0_is_of_colours(tmp_path: Path) -> None:
+    path, rows = written(tmp_path)
+    assert [row.pop("request") for row in rows[1:]] == ["colour"] * (len(rows) - 1)
+    rewrite(path, rows)
+    assert read_plan(path, RECORDS) == PLAN
+
+
+def test_a_kind_that_nobody_knows_is_named(tmp_path: Path) -> None:
+    path, rows = written(tmp_path)
+    for value in ("moon", None, ["colour"]):
+        rows[1]["request"] = value
+        rewrite(path, rows)
+        with pytest.raises(DataError, match=r":2: 'request' is .*; allowed are colour\."):
+            read_plan(path, RECORDS)
+
+
+@given(
+    captions=st.lists(st.text(), min_size=1, max_size=3),
+    seed=st.integers(0, 2**63 - 1),
+    person=st.integers(10, 2**63 - 1),
+    number=st.integers(1, 2**63 - 1),
+)
+def test_requests_without_a_source_are_written_and_read_back(
+    captions: list[str], seed: int, person: int, number: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    new = Request(number, "person", None, person, tuple(captions), seed, None)
+    same = Request(0, "scene", "a.jpg", 1, tuple(captions), seed, None)
+    plan = Plan((new, same), {"why": 3})
+    path = tmp_path_factory.mktemp("plan") / "plan.jsonl"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        know_other_kinds(monkeypatch)
+        write_plan(plan, path)
+        assert read_plan(path, RECORDS) == plan
+        assert len({digest_plan(plan), digest_plan(Plan((new,))), digest_plan(PLAN)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"new_person_id": 4}, "'new_person_id' is 4, but requests of the kind scene show the person of their source"),
+        ({"request": "person"}, 'unknown key "image"; a request of the kind person has number, new_person_id'),
+        ({"image": "test.jpg", "person_id": 9, "new_person_id": 9}, "only training images are edited"),
+        ({"image": None}, "'image' is null, which the data set does not have"),
+        ({"captions": []}, "must be a list of sentences"),
+    ],
+)
+def test_a_broken_request_of_another_kind_is_named(
+    changes: Row, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    know_other_kinds(monkeypatch)
+    write_plan(Plan((Request(0, "scene", "a.jpg", 1, ("a red coat",), 3, None),)), tmp_path / "plan.jsonl")
+    head, line = (tmp_path / "plan.jsonl").read_text().splitlines()
+    rewrite(tmp_path / "plan.jsonl", [json.loads(head), json.loads(line) | changes])
+    with pytest.raises(DataError) as caught:
+        read_plan(tmp_path / "plan.jsonl", RECORDS)
+    assert message in str(caught.value)

@@ -304,7 +304,7 @@ def test_what_the_small_pipeline_has_learnt_can_edit(
     caption = "A man in a red shirt and blue jeans."
     edit = edit_caption(caption, find_garments(caption, lexicon)[0], "green")
     planned = PlannedEdit(0, "a.jpg", 1, 2, "upper", "shirt", "red", "green", (edit,), (), 3)
-    edited = editor.generate([Image.new("RGB", (20, 40), (200, 30, 30))], [planned])[0]
+    edited = editor.generate([planned.as_request()], [Image.new("RGB", (20, 40), (200, 30, 30))])[0]
     assert isinstance(edited, EditedImage)
     assert edited.image.size == (20, 40)
 

@@ -15,10 +15,9 @@ from tbps_cli.data.checks.check import check_dataset
 from tbps_cli.data.generated import read_generated
 from tbps_cli.data.sources import find_source
 from tbps_cli.errors import DataError, DeviceError, OutputError, RecipeError
-from tbps_cli.proximity.generator import EditedImage
-from tbps_cli.proximity.plan.colours import PlannedEdit
+from tbps_cli.proximity.generator import EditedImage, Request
+from tbps_cli.proximity.judge import Judge
 from tbps_cli.recipe import GenerationRecipe, find_recipe, load_generation_recipe
-from tbps_cli.stages.generate import edit_images
 from tbps_cli.stages.generate import folder as generation_folder
 from tbps_cli.stages.generate import generate as stage
 from tbps_cli.stages.generate.generate import GenerateResult, generate, plan_dataset
@@ -264,17 +263,17 @@ def test_a_full_disk_ends_it_with_a_message_and_what_is_finished_stays(
 
 
 def test_a_part_that_somebody_changed_is_named(people: Path, painter: Painter, tmp_path: Path) -> None:
-    original = stage._Work._finish
+    original = stage._finish
 
-    def stop(self: Any, folder: Any) -> None:
+    def stop(*arguments: Any) -> None:
         raise OutputError("stopped")
 
-    stage._Work._finish = stop  # type: ignore[method-assign]
+    stage._finish = stop
     try:
         with pytest.raises(OutputError, match="stopped"):
             run(people, tmp_path / "out")
     finally:
-        stage._Work._finish = original  # type: ignore[method-assign]
+        stage._finish = original
     part = tmp_path / "out/parts/000001.jsonl"
     part.write_bytes(part.read_bytes()[:-20])
     with pytest.raises(OutputError, match=r"000001\.jsonl: damaged.*Remove it"):
@@ -352,13 +351,13 @@ def test_the_judge_sees_what_is_written(
     people: Path, painter: Painter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: dict[int, bytes] = {}
-    original = edit_images.Judge.judge
+    original = Judge.judge
 
-    def remember(self: Any, source: Image.Image, edited: EditedImage, edit: PlannedEdit) -> Any:
-        seen[edit.number] = edited.image.tobytes()
-        return original(self, source, edited, edit)
+    def remember(self: Any, request: Request[Any], source: Image.Image, edited: EditedImage) -> Any:
+        seen[request.number] = edited.image.tobytes()
+        return original(self, request, source, edited)
 
-    monkeypatch.setattr(edit_images.Judge, "judge", remember)
+    monkeypatch.setattr(Judge, "judge", remember)
     run(people, tmp_path / "out")
     for record in read_generated(tmp_path / "out"):
         with Image.open(io.BytesIO(record.image.read_bytes())) as image:

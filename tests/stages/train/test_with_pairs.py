@@ -17,6 +17,7 @@ from tbps_cli.stages.generate.generate import generate
 from tbps_cli.stages.train.dry_run import dry_run
 from tbps_cli.stages.train.train import train
 from tests.doubles.command import run_tbps
+from tests.doubles.other_kinds import write_made
 from tests.doubles.tiny import TinyRun, tiny_recipe
 from tests.stages.generate.test_generate import Notes
 
@@ -124,3 +125,26 @@ def test_pairs_of_other_data_are_refused(tiny: TinyRun, pairs: Path, tmp_path: P
     with pytest.raises(DataError, match="no image of the data set that is trained on"):
         train(tiny_recipe(f"proximity.pairs={made}"), tmp_path / "run", root=tiny.root, device="cpu")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("sampler", ["proximity", "person", "shuffle"])
+def test_new_people_without_a_source_and_new_images_of_known_ones_are_trained_on(
+    sampler: str, tiny: TinyRun, tmp_path: Path
+) -> None:
+    train_records, _ = read_splits(tiny.recipe, tiny.root, SILENCE)
+    known = train_records[0]
+    new = [{"person_id": 10_000 + number, "person": "new", "source": None} for number in range(4)]
+    same = {"person_id": known.person_id, "person": "source", "source": known.name}
+    made = write_made(tmp_path / "made", [*new, same])
+    recipe = tiny_recipe(f"proximity.pairs={made}", f"data.sampler={sampler}", "training.epochs=1")
+    records, _ = read_splits(recipe, tiny.root, SILENCE)
+    assert [record.person_id for record in records[-5:]] == [10_000, 10_001, 10_002, 10_003, known.person_id]
+    rows = flatten_captions(records)
+    drawn = build_sampler(recipe, records).batches(1)
+    held = {rows.image_rows[row] for batch in drawn for row in batch}
+    assert len(held & set(range(len(records) - 5, len(records)))) >= 4  # what is left at the end is dropped
+    if sampler == "person":
+        people = [[rows.person_ids[row] for row in batch] for batch in drawn]
+        assert all(len(set(batch)) == len(batch) for batch in people)
+    result = train(recipe, tmp_path / "run", root=tiny.root, device="cpu")
+    assert result.epochs == 1
