@@ -10,7 +10,7 @@ The first line tells what was skipped and may be missing; every other line is a 
     image          name of the source, a training image; absent where a kind needs none
     person_id      of the source
 
-and what its kind adds (`keys` of the kinds in `kinds/`); of "colour", `kind`, `garment`, `old_colour`,
+and what its kind adds (`keys` of `plan.kinds`); of "colour", `kind`, `garment`, `old_colour`,
 `new_colour`, `captions` and `left_out`. A hand may delete lines, and change what the kind allows: of colour edits
 `new_colour`, and captions may be deleted. Nothing else may be changed.
 
@@ -29,10 +29,10 @@ from tbps_cli.data.records import UNKNOWN_PERSON, PersonRecord
 from tbps_cli.errors import DataError
 from tbps_cli.files import whole_file
 from tbps_cli.proximity.generator import Request
-from tbps_cli.proximity.kinds.kind import Kind
-from tbps_cli.proximity.kinds.table import KINDS
 from tbps_cli.proximity.lexicon import Lexicon, read_lexicon
 from tbps_cli.proximity.plan.colours import COLOUR
+from tbps_cli.proximity.plan.kind import Kind
+from tbps_cli.proximity.plan.kinds import KINDS
 from tbps_cli.proximity.plan.line import HIGHEST, LineError, is_count, show
 from tbps_cli.proximity.plan.plan import Plan
 

@@ -20,7 +20,6 @@ from tbps_cli.files import hold, refuse_to_replace
 from tbps_cli.processes import training_processes
 from tbps_cli.proximity.generator import refuse_other_kinds
 from tbps_cli.proximity.lexicon import Lexicon
-from tbps_cli.proximity.maker import ImageMaker
 from tbps_cli.proximity.plan.file import digest_plan, read_plan, write_plan
 from tbps_cli.proximity.plan.plan import Plan
 from tbps_cli.recipe import GenerationRecipe, dump_recipe
@@ -28,6 +27,7 @@ from tbps_cli.results import Result
 from tbps_cli.runtime import SILENCE, Progress, find_device
 from tbps_cli.stages.generate.chunks import Chunks
 from tbps_cli.stages.generate.folder import GenerationFolder
+from tbps_cli.stages.generate.maker import ImageMaker
 from tbps_cli.stages.generate.report import summarise, write_page
 
 
