@@ -18,7 +18,7 @@ Advance = Callable[[int, str], None]  # (steps done since the last call, what to
 
 
 class Progress(Protocol):
-    """Whoever shows how far things are; stages are handed one and never print."""
+    """Progress display. Stages receive one; only the CLI prints."""
 
     def track(self, title: str, total: int) -> AbstractContextManager[Advance]:
         """Open a bar of `total` steps."""

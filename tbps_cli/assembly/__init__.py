@@ -1,1 +1,1 @@
-"""Recipe sections become objects here, as do checkpoints, nowhere else."""
+"""Build objects from recipe sections or checkpoints."""

@@ -14,8 +14,6 @@ from tbps_cli.encoders.tokenizer import Tokenizer, WordTokenizer
 from tbps_cli.errors import RecipeError
 from tbps_cli.recipe import Model
 
-HALVES = ("image_encoder", "text_encoder")
-
 
 def build_dual(model: Model, tokenizer: Tokenizer, *, image: bool = True, text: bool = True) -> DualEncoder:
     """New encoders with random weights, from torch's generator; only the halves that are asked for.

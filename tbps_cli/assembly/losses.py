@@ -1,4 +1,10 @@
-"""The losses of a recipe -> the objective of a training: one function a kind."""
+"""The losses of a recipe -> the objective of a training: one function a kind.
+
+To add a loss: the loss with its `Term` in `losses/x.py`; its section in `recipe/losses.py`, and there
+in the union of sections; here a builder, and its line in BUILDERS. A term that needs an encoder takes
+a bound method, as the contrastive one takes `dual.normalise`: an attribute would make the encoder's
+parameters its own, and they would be learnt twice.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +38,9 @@ def build_objective(recipe: Recipe, records: Sequence[PersonRecord], dual: DualE
                 "of two. Leave one of the two out."
             )
         terms[section.kind] = ScheduledTerm(term, section.weight, section.start, section.until)
-    return Objective(terms)
+    objective = Objective(terms)
+    assert not {*objective.parameters()} & {*dual.parameters()}, "a term holds an encoder: hand it a bound method"
+    return objective
 
 
 def _build_contrastive(

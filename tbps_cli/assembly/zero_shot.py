@@ -1,4 +1,4 @@
-"""A pretrained CLIP as a checkpoint that nobody trained here.
+"""Open a pretrained CLIP as a checkpoint.
 
 open_clip:MODEL/WEIGHTS     WEIGHTS: a tag that open_clip knows, a file, a folder or a hub name
 open_clip:FOLDER            as open_clip saves one: its open_clip_config.json tells the model

@@ -27,6 +27,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+STOPPED = 130  # the exit code of Ctrl-C; 0 done, 1 an error or something named is missing, 2 usage
+
+
 class LazyGroup(click.Group):
     """Imports a command when it is called, and shows a user's error as one message."""
 
@@ -49,6 +52,9 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except TbpsError as error:
             raise click.ClickException(printable(str(error))) from None
+        except KeyboardInterrupt:
+            click.echo("Stopped by Ctrl-C.", err=True)
+            ctx.exit(STOPPED)
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -20,7 +20,13 @@ from tbps_cli.cli.printable import printable
 @click.option("-k", type=click.IntRange(1, 10_000), default=10, show_default=True, help="How many hits a query.")
 @click.option("--also", multiple=True, metavar="SENTENCE", help="Another sentence about the same person.")
 @click.option("--image", type=click.Path(path_type=Path), help="Find more like this image, with or without QUERY.")
-@click.option("--image-weight", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Beside QUERY.")
+@click.option(
+    "--image-weight",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="Weight of the image when QUERY is given too (0 to 1).",
+)
 @click.option(
     "--queries", type=click.Path(path_type=Path, allow_dash=True),
     help="File of queries, one a line; tabs part sentences about one person.",

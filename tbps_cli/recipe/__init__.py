@@ -10,13 +10,13 @@ from __future__ import annotations
 from tbps_cli.recipe.fitting import FitRecipe
 from tbps_cli.recipe.generation import GenerationRecipe
 from tbps_cli.recipe.model import Model
+from tbps_cli.recipe.places import forget_places, last_part
 from tbps_cli.recipe.reading import (
     dump_model,
     dump_recipe,
     load_fit_recipe,
     load_generation_recipe,
     load_recipe,
-    parse_fit_recipe,
     parse_generation_recipe,
     parse_model,
     parse_recipe,
@@ -34,10 +34,11 @@ __all__ = [
     "dump_model",
     "dump_recipe",
     "find_recipe",
+    "forget_places",
+    "last_part",
     "load_fit_recipe",
     "load_generation_recipe",
     "load_recipe",
-    "parse_fit_recipe",
     "parse_generation_recipe",
     "parse_model",
     "parse_recipe",

@@ -11,6 +11,7 @@ from tbps_cli.recipe.fields import Count, Section, Share, Size, Source
 Blocks = Annotated[int, Field(ge=1, le=64)]
 Seam = Annotated[int, Field(ge=0, le=64)]
 
+ONLY_TRAINING = {"weights", "vocabulary", "stem_blocks", "dropout"}  # fields that decide no embedding
 STEM = "blocks before the mixup seam"
 WEIGHTS = "a hub name, a folder or a file to start from; absent: random weights"
 
@@ -38,10 +39,10 @@ class EncoderSection(Section):
 AnySection = TypeVar("AnySection", bound=EncoderSection)
 
 
-def without_sources(section: AnySection) -> AnySection:
-    """What an encoder is, and nothing of where it started from."""
-    sources = {"weights", "vocabulary"} & set(type(section).model_fields)
-    return section.model_copy(update=dict.fromkeys(sources))
+def without_training(section: AnySection) -> AnySection:
+    """What an encoder is, and nothing of where it started from or of what matters while it learns."""
+    fields = type(section).model_fields
+    return section.model_copy(update={name: fields[name].default for name in ONLY_TRAINING & fields.keys()})
 
 
 class SmallImageEncoderSection(EncoderSection):

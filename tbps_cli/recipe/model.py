@@ -13,7 +13,7 @@ from tbps_cli.recipe.encoder_sections import (
     ImageEncoderSection,
     SmallImageEncoderSection,
     TextEncoderSection,
-    without_sources,
+    without_training,
 )
 from tbps_cli.recipe.fields import Section, Size, Triple
 
@@ -38,11 +38,11 @@ class Model(Section):
 
     @property
     def model(self) -> Model:
-        """The model alone: of a recipe, without its training and without the weights that it starts from."""
+        """The model alone: of a recipe, without its training and what only matters there."""
         return Model(
             images=ImageSection(**self.images.model_dump(include=set(ImageSection.model_fields))),
-            image_encoder=without_sources(self.image_encoder),
-            text_encoder=without_sources(self.text_encoder),
+            image_encoder=without_training(self.image_encoder),
+            text_encoder=without_training(self.text_encoder),
             embedding_dim=self.embedding_dim,
         )
 

@@ -12,6 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from tbps_cli.errors import RecipeError
+from tbps_cli.recipe.encoder_sections import ONLY_TRAINING
 from tbps_cli.recipe.fields import Section
 from tbps_cli.recipe.fitting import FitRecipe
 from tbps_cli.recipe.generation import GenerationRecipe
@@ -74,11 +75,6 @@ def parse_generation_recipe(text: str, *, place: str) -> GenerationRecipe:
     return _parse(GenerationRecipe, text, place)
 
 
-def parse_fit_recipe(text: str, *, place: str) -> FitRecipe:
-    """Turn YAML text into a recipe of `tbps fit`."""
-    return _parse(FitRecipe, text, place)
-
-
 def dump_recipe(recipe: Recipe | GenerationRecipe | FitRecipe) -> str:
     """Write a recipe, defaults included, as YAML that is read back equal."""
     tree = recipe.model_dump(mode="json", exclude_none=True, by_alias=True)
@@ -88,7 +84,9 @@ def dump_recipe(recipe: Recipe | GenerationRecipe | FitRecipe) -> str:
 
 def dump_model(model: Model) -> str:
     """Write the model of a recipe, or one without a training, as YAML that `parse_model` reads back equal."""
-    return yaml.safe_dump(model.model.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
+    only_training = {"image_encoder": ONLY_TRAINING, "text_encoder": ONLY_TRAINING}
+    tree = model.model.model_dump(mode="json", exclude_none=True, exclude=only_training)
+    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
 
 
 def parse_model(text: str, *, place: str) -> Model:

@@ -80,7 +80,7 @@ class ScheduleSection(Section):
 
 
 class CaptionsSection(Section):
-    """Keywords of `proximity.captions.CaptionAugmenter`; absent: captions stay as they are."""
+    """Keywords of `proximity.augment.captions.CaptionAugmenter`; absent: captions stay as they are."""
 
     shorten: Share = Field(0.0, description="chance that only some clauses of a caption are kept")
     clauses: Count = Field(3, description="clauses that a shortened caption keeps at most")
@@ -96,13 +96,13 @@ class CaptionsSection(Section):
 
 
 class PairMixupSection(Section):
-    """Keywords of `proximity.mixup.PairMixup`; absent: no pair is mixed."""
+    """Keywords of `proximity.augment.mixup.PairMixup`; absent: no pair is mixed."""
 
     chance: Share = Field(0.5, description="that the mean of two images gets both captions")
 
 
 class FeatureMixupSection(Section):
-    """Keywords of `proximity.mixup.FeatureMixup`; absent: no hidden state is mixed."""
+    """Keywords of `proximity.augment.mixup.FeatureMixup`; absent: no hidden state is mixed."""
 
     chance: Share = Field(description="that a micro-batch is mixed between stem and trunk")
     weight: Share | None = Field(None, description="of a row itself; give this or alpha")

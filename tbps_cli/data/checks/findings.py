@@ -1,4 +1,4 @@
-"""What a check of a data set looks at, and what it finds. How it looks is in the `check_…` files."""
+"""What a check of a data set looks at, and what it finds. How it looks is in the other files of this folder."""
 
 from __future__ import annotations
 

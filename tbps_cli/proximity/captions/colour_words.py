@@ -1,6 +1,6 @@
 """Words of colour that stand together: "dark blue", "red and white", "navy/grey".
 
-Knows what they look like; not whose colours they are, which `belonging` tells.
+Knows what they look like; not whose colours they are, which `ownership` tells.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class PushedImage:
 
 
 class MilvusGallery:
-    """A collection as a `Gallery`: its rows are the keys of `milvus_push.key_of`. Used in a `with` statement.
+    """A collection as a `Gallery`: its rows are the keys of `push.key_of`. Used in a `with` statement.
 
     Scores are what the index says: with `flat` those of exact search. Equal scores: the lower key comes first, of
     those that Milvus chose.

@@ -1,4 +1,4 @@
-"""A checkpoint is looked at, and handed on: as a folder in the layout of a model hub."""
+"""Show a checkpoint; export it as a model-hub folder."""
 
 from __future__ import annotations
 
@@ -7,15 +7,25 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from tbps_cli import __version__
 from tbps_cli.assembly.models import LoadedEncoder, load_encoder, read_recipe
-from tbps_cli.checkpoint import MODEL, RECIPE, VOCABULARY, WEIGHTS, digest_files, fingerprint_of, write_manifest
+from tbps_cli.checkpoint import (
+    MODEL,
+    RECIPE,
+    VOCABULARY,
+    WEIGHTS,
+    Checkpoint,
+    digest_files,
+    fingerprint_of,
+    write_manifest,
+)
 from tbps_cli.data.layouts import LAYOUTS
 from tbps_cli.files import whole_folder
-from tbps_cli.recipe import dump_model, dump_recipe
+from tbps_cli.recipe import dump_model, dump_recipe, forget_places, last_part
 from tbps_cli.report.model_card import ShownModel, write_card
 from tbps_cli.results import Result
 from tbps_cli.retrieval.metrics.retrieval import METRICS
@@ -80,12 +90,12 @@ def _write_parts(encoder: LoadedEncoder, folder: Path) -> None:
     checkpoint = encoder.checkpoint
     for name in (*WEIGHTS, VOCABULARY):
         shutil.copyfile(checkpoint.folder / name, folder / name)
-    report = checkpoint.read_json(REPORT)
+    report = _read_report(checkpoint)
     if isinstance(report.get("dataset"), str):
-        report["dataset"] = Path(report["dataset"]).name
+        report["dataset"] = last_part(report["dataset"])
     texts = {MODEL: dump_model(encoder.model), REPORT: json.dumps(report, indent=2) + "\n"}
     if (recipe := read_recipe(checkpoint)) is not None:
-        texts[RECIPE] = _without_places(dump_recipe(recipe))
+        texts[RECIPE] = _without_places(dump_recipe(forget_places(recipe)))
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     formerly = [known for known in checkpoint.fingerprints if known != fingerprint_of(digest_files(folder))]
@@ -103,9 +113,14 @@ def _export_onnx(encoder: LoadedEncoder, folder: Path, progress: Progress) -> No
         advance(1, "")
 
 
+def _read_report(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What was measured when it was saved; nothing, of a model that was not trained here."""
+    return checkpoint.read_json(REPORT) if REPORT in checkpoint.digests else {}
+
+
 def _list_facts(encoder: LoadedEncoder) -> CheckpointFacts:
     model, checkpoint, recipe = encoder.model, encoder.checkpoint, read_recipe(encoder.checkpoint)
-    report = checkpoint.read_json(REPORT)
+    report = _read_report(checkpoint)
     val = report.get("val") or report.get("best") or {}
     return CheckpointFacts(
         folder=checkpoint.folder,
@@ -132,13 +147,13 @@ def _as_shown(encoder: LoadedEncoder, files: tuple[str, ...]) -> ShownModel:
     return ShownModel(
         name=facts.name,
         architecture=f"{facts.image_encoder} and {facts.text_encoder}",
-        dataset=layout.folder if layout else Path(dataset).name,
+        dataset=layout.folder if layout else last_part(dataset),
         licence=layout.licence if layout else "whatever holds for your own data",
         parameters=facts.parameters,
         embedding_dim=facts.embedding_dim,
         epoch=facts.epoch,
         measured=facts.measured,
-        recipe=_without_places(dump_recipe(recipe) if recipe else dump_model(encoder.model)),
+        recipe=_without_places(dump_recipe(forget_places(recipe)) if recipe else dump_model(encoder.model)),
         fingerprint=facts.fingerprint,
         version=__version__,
         files=files,

@@ -1,4 +1,4 @@
-"""A gallery that is added to: what it has already, by name and content, and what of it stays."""
+"""Append images to an existing gallery: what it has already, by name and content, and what of it stays."""
 
 from __future__ import annotations
 
@@ -73,17 +73,18 @@ class ExistingGallery:
             self.digest = hashlib.sha256(f"{file.info} {status.st_size} {status.st_mtime_ns}".encode()).hexdigest()
         self.known = np.zeros((0, HASH_BYTES), dtype=np.uint8)
 
-    def match(self, crops: Crops, fingerprint: str, dimension: int) -> None:
+    def match(self, crops: Crops, fingerprints: Sequence[str], dimension: int) -> None:
         """Find which of the images it has.
 
+        fingerprints: all that the checkpoint goes by, today's first.
         Sets `known`: (N, 16) uint8, the hash of each image's content when it was embedded, zeros for a new one.
 
         Raises FeatureMismatchError when another checkpoint embedded it.
         """
-        if (fingerprint, dimension) != (self.info.checkpoint_sha256, self.dimension):
+        if self.info.checkpoint_sha256 not in fingerprints or dimension != self.dimension:
             raise FeatureMismatchError(
                 f"{self.path} was embedded with {self.info.checkpoint} ({self.info.checkpoint_sha256[:12]}…), not with "
-                f"this checkpoint ({fingerprint[:12]}…). Use that one, or embed everything anew with --overwrite."
+                f"this checkpoint ({fingerprints[0][:12]}…). Use that one, or embed everything anew with --overwrite."
             )
         self._crops, self._digests = crops, np.empty(crops.count, dtype=np.uint64)
         for row in range(crops.count):

@@ -88,8 +88,8 @@ def embed_crops(
 
     Raises DataError, CheckpointError, FeatureError, DeviceError, DependencyError, OutputError or TrainingError.
     """
-    found = find_device(device)
-    with training_processes(found, device) as processes, ExitStack() as stack:
+    torch_device = find_device(device)
+    with training_processes(torch_device, device) as processes, ExitStack() as stack:
         if processes.count > 1 and "-" in sources:
             raise DataError("-: standard input is that of one process. Write the names to a file, and name @FILE.")
         folder = PartFolder(out)
@@ -104,9 +104,9 @@ def embed_crops(
             _check_out(out, append=append, overwrite=overwrite)
             existing = ExistingGallery(out) if append else None
             crops = list_crops(sources, root=existing.root if existing else root, stdin=stdin)
-            encoder = load_encoder(checkpoint, found, text=False)
+            encoder = load_encoder(checkpoint, torch_device, text=False)
             if existing is not None:
-                existing.match(crops, encoder.checkpoint.fingerprint, encoder.model.embedding_dim)
+                existing.match(crops, encoder.checkpoint.fingerprints, encoder.model.embedding_dim)
         job = _Job(encoder, crops, folder, batch, compile, workers, strict, append or overwrite, existing, metadata)
         return job.run(processes, precision, progress if processes.is_first else SILENCE, overwrite=overwrite)
 

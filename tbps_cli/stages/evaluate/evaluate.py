@@ -144,11 +144,11 @@ def evaluate_checkpoint(
     A run is measured twice: at the epoch that was best on val, and beside it at the last one.
     Raises CheckpointError, DataError.
     """
-    found = find_device(device)
+    torch_device = find_device(device)
     models = _name_models(open_checkpoints(path))
     splits = [(name, *_open_split(name, split, root, progress)) for name in datasets]
     for model, checkpoint in models:
-        encoder = load_encoder(checkpoint.folder, found)
+        encoder = load_encoder(checkpoint.folder, torch_device)
         for name, source, records in splits:
             captions = flatten_captions(records).captions
             embedded = embed_split(

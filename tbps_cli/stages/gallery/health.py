@@ -99,7 +99,7 @@ def show_gallery(gallery: Path) -> GalleryFacts:
     """What a gallery says of itself, and what a quick look at its surroundings shows. Raises FeatureError."""
     with open_features(gallery) as features:
         info, images, captions = features.info, features.images, features.captions
-        problems = [*_look_at_checkpoint(info), *(_look_at_rows(images, info) if images is not None else ())]
+        problems = [*_check_checkpoint(info), *(_look_at_rows(images, info) if images is not None else ())]
         if features.version == 1:
             problems.append(
                 f"format 1 has no checksums and cannot be mapped. Write it anew: tbps gallery merge {gallery} --out NEW"
@@ -163,17 +163,18 @@ def verify_gallery(gallery: Path, *, look_for_images: bool = True, progress: Pro
         )
 
 
-def _look_at_checkpoint(info: FeatureInfo) -> list[str]:
+def _check_checkpoint(info: FeatureInfo) -> list[str]:
     if is_zero_shot(info.checkpoint):
         return []  # the weights lie on a hub, perhaps
     try:
-        fingerprint = open_checkpoint(Path(info.checkpoint)).fingerprint
+        checkpoint = open_checkpoint(Path(info.checkpoint))
     except CheckpointError as error:
         return [f"its checkpoint cannot be opened: {error} If it has been moved, searches need --checkpoint."]
-    if fingerprint != info.checkpoint_sha256:
+    if info.checkpoint_sha256 not in checkpoint.fingerprints:
         return [
-            f"{info.checkpoint} is another checkpoint now ({fingerprint[:12]}…, not {info.checkpoint_sha256[:12]}…), "
-            "and cannot ask this gallery: embed the images again, or name the old one by --checkpoint"
+            f"{info.checkpoint} is another checkpoint now ({checkpoint.fingerprint[:12]}…, not "
+            f"{info.checkpoint_sha256[:12]}…), and cannot ask this gallery: embed the images again, or name the old one "
+            "by --checkpoint"
         ]
     return []
 

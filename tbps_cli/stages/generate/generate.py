@@ -112,13 +112,13 @@ def generate(
 
     Raises RecipeError, DataError, CheckpointError, DeviceError, DependencyError, OutputError or TrainingError.
     """
-    found = find_device(device)
-    with training_processes(found, device) as processes:
+    torch_device = find_device(device)
+    with training_processes(torch_device, device) as processes:
         shown = progress if processes.is_first else SILENCE
         with processes.first_ahead():  # it draws a ToyPEDES that is not there
             reading = _read(dataset, root, shown)
         with processes.share_fate():
-            work = _prepare(recipe, dataset, reading, found, plan_file, checkpoint, limit, shown)
+            work = _prepare(recipe, dataset, reading, torch_device, plan_file, checkpoint, limit, shown)
         with processes.first_enters(hold(out)):
             with processes.first_ahead():
                 if processes.is_first:

@@ -1,1 +1,1 @@
-"""`tbps search`: galleries are opened, asked, shown."""
+"""`tbps search`: open galleries, ask them, show hits."""

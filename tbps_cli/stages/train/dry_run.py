@@ -60,12 +60,12 @@ def dry_run(recipe: Recipe, *, root: Path | None = None, device: str = "auto", p
     Writes nothing, but draws a ToyPEDES that is not there.
     Raises what `train` raises before its first epoch, and TrainingError for a loss that is not finite.
     """
-    found = find_device(device)
-    autocast(found, recipe.training.precision)
+    torch_device = find_device(device)
+    autocast(torch_device, recipe.training.precision)
     train_records, val_records = read_splits(recipe, root, progress)
     tokenizer = build_tokenizer(recipe, (caption for record in train_records for caption in record.captions))
     torch.manual_seed(recipe.seed)
-    trainer = build_trainer(recipe, train_records, tokenizer, found)
+    trainer = build_trainer(recipe, train_records, tokenizer, torch_device)
     sampler = build_sampler(recipe, train_records)
     loader = build_loader(recipe, train_records, tokenizer, sampler, progress, cache=None)
     count, batches = loader.epoch(1)
@@ -97,10 +97,10 @@ def dry_run(recipe: Recipe, *, root: Path | None = None, device: str = "auto", p
             seconds.append(time.perf_counter() - before)
             advance(1, f"loss {losses[-1]:.3f}")
             started = time.perf_counter()
-    image_tokens = _count_image_tokens(dual, batch.images[:1].to(found))
+    image_tokens = _count_image_tokens(dual, batch.images[:1].to(torch_device))
     return DryRun(
         recipe=recipe.name,
-        device=str(found),
+        device=str(torch_device),
         people=len({record.person_id for record in train_records}),
         images=len(train_records),
         pairs=len(loader.pairs.captions),
@@ -114,7 +114,7 @@ def dry_run(recipe: Recipe, *, root: Path | None = None, device: str = "auto", p
         loss=losses[-1],
         seconds_per_step=min(seconds[1:] or seconds),
         seconds_per_batch_read=min(reading[1:] or reading),
-        memory_bytes=_peak_memory(found),
+        memory_bytes=_peak_memory(torch_device),
     )
 
 
@@ -126,8 +126,7 @@ def _count_image_tokens(dual: DualEncoder, images: torch.Tensor) -> int:
 
 def _refuse(batch: PairBatch, number: int) -> Path:
     raise TrainingError(
-        "the loss or gradient of a first step is not finite. Raise losses.contrastive.temperature, or set "
-        "training.precision to float32."
+        "the loss or gradient of a first step is not finite. Lower optim.lr, or set training.precision to float32."
     )
 
 

@@ -72,11 +72,11 @@ def train(
 
     Raises RecipeError, DataError, OutputError, DeviceError or TrainingError.
     """
-    found = find_device(device)
-    autocast(found, recipe.training.precision)  # an impossible precision is said before any work
-    with training_processes(found, device) as processes, processes.first_enters(hold(run_folder)):
+    torch_device = find_device(device)
+    autocast(torch_device, recipe.training.precision)  # an impossible precision is said before any work
+    with training_processes(torch_device, device) as processes, processes.first_enters(hold(run_folder)):
         shown = progress if processes.is_first else SILENCE
-        return _train(recipe, run_folder, root, found, resume, overwrite, processes, shown)
+        return _train(recipe, run_folder, root, torch_device, resume, overwrite, processes, shown)
 
 
 def _train(

@@ -1,1 +1,1 @@
-"""A person seen from somewhere -> a picture, its label map."""
+"""Draw a person in a view, with a label map."""
