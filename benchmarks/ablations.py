@@ -28,8 +28,9 @@ from tbps_cli.stages.train.train import train
 
 BASE = (
     "data.sampler=shuffle",
-    "loss.same_person=negative",
-    "words=null",
+    "losses.contrastive.same_person=negative",
+    "losses.contrastive.from=0",
+    "losses.words=null",
     "captions=null",
 )
 PAIRS = 800  # of 100 people
@@ -38,7 +39,7 @@ PER_IMAGE = 2
 CAPTIONS = ("captions={chance: 0.5}",)
 MIXUP = ("pair_mixup={chance: 0.5}",)
 FEATURES = ("feature_mixup={chance: 0.5, alpha: 1.0}",)
-POSITIVE = ("loss.same_person=positive",)
+POSITIVE = ("losses.contrastive.same_person=positive",)
 ALL = (*CAPTIONS, *MIXUP, *FEATURES)
 BESIDE = ("data.sampler=proximity",)
 

@@ -21,8 +21,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tbps_cli.retrieval.faiss.index import HEADER_BYTES, FaissGallery, build_index, save_index
-from tbps_cli.retrieval.faiss.parameters import KINDS, IndexOrigin, choose_parameters, measure_recall, tune_breadth
+from tbps_cli.retrieval.faiss.header import HEADER_BYTES, KINDS, IndexOrigin
+from tbps_cli.retrieval.faiss.index import FaissGallery, build_index, save_index
+from tbps_cli.retrieval.faiss.parameters import choose_parameters, measure_recall, tune_breadth
 from tbps_cli.retrieval.gallery import ExactGallery
 
 BLOCK_ROWS = 16384

@@ -50,7 +50,7 @@ from scipy import ndimage
 from tbps_cli.assembly.editors import build_editor, build_judge, find_lexicon
 from tbps_cli.proximity.captions.edits import edit_caption, find_garments
 from tbps_cli.proximity.generator import EditedImage, PairGenerator, Refusal
-from tbps_cli.proximity.judge import Judge, Verdict
+from tbps_cli.proximity.judge.judge import Judge, Verdict
 from tbps_cli.proximity.lexicon import Lexicon, read_lexicon
 from tbps_cli.proximity.pixels.colours import Palette, delta_e, to_lab, to_rgb
 from tbps_cli.proximity.pixels.matching import encode_like, match_sharpness

@@ -29,7 +29,7 @@ from tbps_cli.proximity.diffusion.editor import DiffusionEditor, DiffusionSettin
 from tbps_cli.proximity.diffusion.loading import PRECISIONS, load_pipeline
 from tbps_cli.proximity.diffusion.pipeline import Pipeline
 from tbps_cli.proximity.generator import EditedImage, Refusal, Request
-from tbps_cli.proximity.judge import Judge
+from tbps_cli.proximity.judge.judge import Judge
 from tbps_cli.proximity.lexicon import Lexicon, read_lexicon
 from tbps_cli.proximity.plan.colours import COLOUR, PlannedEdit
 from tbps_cli.toypedes.dataset import SIZES, draw_dataset

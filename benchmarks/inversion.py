@@ -24,7 +24,7 @@ from tbps_cli.proximity.diffusion.ledits import LeditsEditor, LeditsSettings
 from tbps_cli.proximity.diffusion.loading import load_pipeline
 from tbps_cli.proximity.diffusion.pipeline import Pipeline
 from tbps_cli.proximity.generator import PairGenerator
-from tbps_cli.proximity.judge import Judge
+from tbps_cli.proximity.judge.judge import Judge
 from tbps_cli.proximity.lexicon import Lexicon, read_lexicon
 from tbps_cli.proximity.recolour import Recolour
 from tbps_cli.toypedes.dataset import SIZES, draw_dataset

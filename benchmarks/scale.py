@@ -33,7 +33,8 @@ from unit_costs import (
 
 from tbps_cli.errors import FeatureError
 from tbps_cli.features.layout import CHECKSUM_ROWS, HASH_BYTES
-from tbps_cli.retrieval.faiss.parameters import KINDS, IndexParameters, choose_parameters
+from tbps_cli.retrieval.faiss.header import KINDS, IndexParameters
+from tbps_cli.retrieval.faiss.parameters import choose_parameters
 from tbps_cli.retrieval.milvus.engine import INDEX_PARAMETERS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"

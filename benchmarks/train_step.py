@@ -27,10 +27,10 @@ from tbps_cli.encoders.bert import BertTextEncoder
 from tbps_cli.encoders.clip import ClipImageEncoder, ClipTextEncoder
 from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.encoders.vit import VitImageEncoder
-from tbps_cli.losses.contrastive import ContrastiveLoss
+from tbps_cli.losses.contrastive import ContrastiveLoss, ContrastiveTerm
 from tbps_cli.runtime import autocast, find_device
 from tbps_cli.training.batches.batch import PairBatch
-from tbps_cli.training.objective import Objective
+from tbps_cli.training.objective import Objective, ScheduledTerm
 from tbps_cli.training.optim import build_optimizer
 from tbps_cli.training.trainer import Trainer
 
@@ -117,11 +117,12 @@ def main() -> None:
         dual = dual.to(device).train()
         parameters = sum(parameter.numel() for parameter in dual.parameters())
         optimizer = build_optimizer([dual], lr=1e-6)
+        term = ContrastiveTerm(ContrastiveLoss(TEMPERATURE), dual.normalise)
         for precision in arguments.precision:
             cast = partial(autocast, device, precision)
             trainer = Trainer(
                 dual,
-                Objective(ContrastiveLoss(TEMPERATURE), dual.normalise),
+                Objective({"contrastive": ScheduledTerm(term)}),
                 optimizer,
                 device,
                 autocast=cast,

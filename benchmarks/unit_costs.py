@@ -20,8 +20,9 @@ from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.errors import DependencyError
 from tbps_cli.features import FeatureInfo, FeatureWriter
 from tbps_cli.libraries import import_faiss
+from tbps_cli.retrieval.faiss.header import KINDS, PQ_WORDS, IndexParameters
 from tbps_cli.retrieval.faiss.index import FaissGallery, build_index
-from tbps_cli.retrieval.faiss.parameters import KINDS, PQ_WORDS, IndexParameters, choose_parameters
+from tbps_cli.retrieval.faiss.parameters import choose_parameters
 from tbps_cli.retrieval.mapped import MappedGallery
 
 DIMENSION = 512

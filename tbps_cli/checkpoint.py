@@ -11,27 +11,27 @@
     training.json               epoch, best so far               }
 
 Nothing in it is ever unpickled. safetensors notices a truncated file but not a flipped bit;
-the manifest does. A folder is written under a temporary name and renamed: one that exists is
-whole. This file knows tensors and texts by name, not what they are for.
+the manifest does. A folder that exists is whole. This file knows tensors and texts by name, not
+what they are for. torch is imported by what reads or writes tensors: a fingerprint needs none.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from tbps_cli import __version__
-from tbps_cli.errors import CheckpointError, OutputError
+from tbps_cli.errors import CheckpointError
+from tbps_cli.files import exists, is_file, replaced_place, restore_folder, unwritable, whole_folder
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FORMAT_VERSION = 2
 READABLE = (1, FORMAT_VERSION)  # 1: tbps 0.1.0, without model.yaml
@@ -59,6 +59,8 @@ class Checkpoint:
 
     def read_tensors(self, name: str) -> dict[str, Tensor]:
         """The tensors of `name`.safetensors. Raises CheckpointError."""
+        from safetensors.torch import load_file
+
         path = self._verified(f"{name}.safetensors")
         try:
             return load_file(path)
@@ -98,30 +100,17 @@ def save_checkpoint(folder: Path, tensors: Mapping[str, Mapping[str, Tensor]], t
 
     Raises OutputError when the place cannot be written to; the old checkpoint then stays.
     """
-    partial = folder.with_name(f".{folder.name}.partial")
-    replaced = _replaced(folder)
+    from safetensors.torch import save_file
+
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        for name, group in tensors.items():
-            save_file({key: value.contiguous() for key, value in group.items()}, partial / f"{name}.safetensors")
-        for name, text in texts.items():
-            (partial / name).write_text(text, encoding="utf-8")
-        digests = write_manifest(partial)
-        for path in partial.iterdir():
-            path.chmod(0o644)  # safetensors makes files that nobody else can read
-            _sync(path)
-        shutil.rmtree(replaced, ignore_errors=True)
-        if folder.exists():
-            folder.rename(replaced)
-        partial.rename(folder)
-        _sync(folder.parent)
-        shutil.rmtree(replaced, ignore_errors=True)
-    except (OSError, SafetensorError) as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise OutputError(
-            f"{folder}: the checkpoint cannot be written ({error}). Free some space or choose another --out."
-        ) from None
+        with whole_folder(folder, overwrite=True) as partial:
+            for name, group in tensors.items():
+                save_file({key: value.contiguous() for key, value in group.items()}, partial / f"{name}.safetensors")
+            for name, text in texts.items():
+                (partial / name).write_text(text, encoding="utf-8")
+            digests = write_manifest(partial)
+    except SafetensorError as error:
+        raise unwritable(folder, error) from None
     return fingerprint_of(digests)
 
 
@@ -149,18 +138,18 @@ def open_checkpoint(path: Path) -> Checkpoint:
     Raises CheckpointError when there is none, it is not ours, or from a newer version.
     """
     folder = path
-    for candidate in (path, path / "best", _replaced(path / "best"), path / "last", _replaced(path / "last")):
-        if (candidate / MANIFEST).is_file():
+    for candidate in (path, path / "best", replaced_place(path / "best"), path / "last", replaced_place(path / "last")):
+        if is_file(candidate / MANIFEST):
             folder = candidate
             break
-    if not folder.exists():
+    if not exists(folder):
         raise CheckpointError(f"{path}: no such checkpoint. `tbps train toy` makes one in runs/toy.")
-    if folder.is_file():
+    if is_file(folder):
         raise CheckpointError(
             f"{path}: a file; a tbps checkpoint is a folder with {MANIFEST} and safetensors. "
             "Pickled checkpoints (.pt, .pth) are never opened, for they can run code."
         )
-    if not (folder / MANIFEST).is_file():
+    if not is_file(folder / MANIFEST):
         raise CheckpointError(f"{path}: no checkpoint in it (no {MANIFEST}). A run has one after its first epoch.")
     try:
         manifest = _parse_object((folder / MANIFEST).read_text(encoding="utf-8"), folder / MANIFEST)
@@ -208,7 +197,7 @@ def open_checkpoints(path: Path) -> list[Checkpoint]:
     Raises CheckpointError.
     """
     both = [path / name for name in ("best", "last")]
-    if all((folder / MANIFEST).is_file() for folder in both):
+    if all(is_file(folder / MANIFEST) for folder in both):
         return [open_checkpoint(folder) for folder in both]
     return [open_checkpoint(path)]
 
@@ -218,13 +207,8 @@ def restore_checkpoint(folder: Path) -> None:
 
     For its writer alone; a reader opens it where it lies, for the writer may still be at it.
     """
-    replaced = _replaced(folder)
-    if not folder.exists() and (replaced / MANIFEST).is_file():
-        replaced.rename(folder)
-
-
-def _replaced(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.replaced")
+    if is_file(replaced_place(folder) / MANIFEST):
+        restore_folder(folder)
 
 
 def fingerprint_of(digests: Mapping[str, str]) -> str:
@@ -244,15 +228,6 @@ def _sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _sync(path: Path) -> None:
-    """Force a file or folder onto the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _parse_object(text: str, path: Path) -> dict[str, Any]:

@@ -168,6 +168,21 @@ def leave_processes(processes: Processes) -> None:
 
 
 @contextmanager
+def training_processes(device: torch.device, name: str) -> Iterator[Processes]:
+    """Join the other processes, and leave them at the end of the block.
+
+    name: what the user called the device. Raises DeviceError for a GPU by number, and as `join_processes`.
+    """
+    processes = join_processes(device.type)
+    try:
+        if processes.count > 1 and device.index is not None:
+            raise DeviceError(f"--device {name}: {processes.count} processes take a GPU each; use --device cuda.")
+        yield processes
+    finally:
+        leave_processes(processes)
+
+
+@contextmanager
 def _hearing() -> Iterator[None]:
     """Says it in our words when the others no longer answer."""
     try:

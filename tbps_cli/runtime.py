@@ -1,24 +1,19 @@
-"""Where and how exactly things run: device, precision, progress that is shown, and who writes a folder.
+"""Where and how exactly things run: device, precision, and progress that is shown.
 
 torch is imported inside the functions, so that the command line can name this module early.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
-import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
-from pathlib import Path
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from tbps_cli.errors import DeviceError, OutputError
+from tbps_cli.errors import DeviceError
 
 if TYPE_CHECKING:
     import torch
 
-PATIENCE = 10.0  # seconds to wait for a folder that is held
 Advance = Callable[[int, str], None]  # (steps done since the last call, what to show beside the bar)
 
 
@@ -58,43 +53,6 @@ class StepsBetween:
     def __call__(self, done: int, total: int) -> None:
         self.advance(done - self.done, "")
         self.done = done
-
-
-@contextmanager
-def hold_folder(folder: Path, patience: float | None = None) -> Iterator[None]:
-    """Have a folder to oneself, made where it is not there; whoever is killed holds it no longer.
-
-    patience: seconds to wait for it, PATIENCE without it, as workers of a process that was killed outlive it a little.
-    Raises OutputError while another process holds it. A disk that cannot lock holds nobody off.
-    """
-    is_new = not folder.exists()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:  # whoever writes there will say what is wrong with it
-        yield
-        return
-    try:
-        _lock(descriptor, folder, PATIENCE if patience is None else patience)
-        yield
-    finally:
-        if is_new:
-            with suppress(OSError):
-                folder.rmdir()  # where nothing came into it
-        os.close(descriptor)
-
-
-def _lock(descriptor: int, folder: Path, patience: float) -> None:
-    began = time.monotonic()
-    with suppress(OSError):
-        while True:
-            try:
-                return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() - began >= patience:
-                    break
-                time.sleep(0.1)
-        raise OutputError(f"{folder}: another process is writing there. Wait until it ends, or choose another --out.")
 
 
 def find_device(name: str = "auto") -> torch.device:

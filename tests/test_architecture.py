@@ -1,8 +1,11 @@
-"""The import law, one importer for each heavy dependency, and the length of files."""
+"""The import law, one importer for each heavy dependency, one writer of whole files, and the length of files."""
 
 from __future__ import annotations
 
 import ast
+import re
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,56 +13,26 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "tbps_cli"
 FILES = sorted(PACKAGE.rglob("*.py"))
-# Which rooms a room may import; the ground floor is everybody's.
-GROUND = {"errors", "files", "libraries", "processes", "workers", "__version__", ""}
-LAW: dict[str, set[str]] = {
-    "cli": {"stages", "recipe", "runtime"},
-    "stages": {
-        "assembly", "checkpoint", "data", "encoders", "features", "proximity", "recipe", "report", "retrieval",
-        "runtime", "toypedes", "training",
-    },
-    "assembly": {
-        "checkpoint", "data", "encoders", "losses", "proximity", "recipe", "runtime", "toypedes", "training",
-    },
-    "training": {"data", "losses"},
-    "proximity": {"data"},
-    "report": {"data"},
-    "data": set(),
-    "toypedes": set(),
-    "encoders": set(),
-    "losses": set(),
-    "retrieval": set(),
-    "features": set(),
-    "checkpoint": set(),
-    "runtime": set(),
-    "recipe": set(),
-    "errors": set(),
-    "files": set(),
-    "libraries": set(),
-    "processes": set(),
-    "workers": set(),
-    "__init__": set(),
-    "__main__": {"cli"},
-}  # fmt: skip
-# Who alone may import a package.
-IMPORTERS: dict[str, set[str]] = {
-    "click": {"cli"},
-    "rich": {"cli"},
-    "yaml": {"recipe"},
-    "pydantic": {"recipe"},
-    "h5py": {"features"},
-    "safetensors": {"checkpoint", "encoders", "proximity"},
-    "tokenizers": {"encoders"},
-    "huggingface_hub": {"encoders"},
-    "open_clip": {"encoders"},
-    "timm": {"encoders"},
-    "transformers": {"encoders", "proximity"},
-    "diffusers": {"proximity"},
-    "peft": {"proximity"},
-    "faiss": {"retrieval"},
-    "pymilvus": {"retrieval"},
-    "milvus_lite": {"retrieval"},
-}
+ARCHITECTURE = (PACKAGE.parent / "ARCHITECTURE.md").read_text(encoding="utf-8")
+GROUND = {"errors", "files", "libraries", "processes", "results", "workers", "__version__", ""}  # everybody's
+# How many things somebody sees on opening a room, `__init__.py` not counted.
+MOST_CHILDREN = {"stages": 12, "data": 12, "proximity": 9, "encoders": 13, "retrieval": 9, "toypedes": 12}
+
+
+def read_block(start: str) -> list[list[str]]:
+    """The words of the lines of the first code block of ARCHITECTURE.md behind `start`."""
+    block = ARCHITECTURE.partition(start)[2].split("```")[1]
+    return [line.replace("->", " ").split() for line in block.strip().splitlines()]
+
+
+# Which rooms a room may import.
+LAW = {room: set(others) for room, *others in read_block("## The import law") if room != "others"}
+# Who alone may import a library.
+IMPORTERS: dict[str, set[str]] = {}
+ROOMS = {path.name if path.is_dir() else path.stem for path in PACKAGE.iterdir() if not path.name.startswith("__")}
+for words in read_block("Who alone may import a library"):
+    rooms = {word for word in words if word in ROOMS}
+    IMPORTERS |= {word: rooms for word in words if word not in ROOMS}
 
 
 def room_of(path: Path, package: Path = PACKAGE) -> str:
@@ -89,7 +62,7 @@ def breaches(files: list[Path], package: Path = PACKAGE) -> list[str]:
             top, _, rest = name.partition(".")
             if top == "tbps_cli":
                 other = rest.split(".")[0]
-                if other not in {room} | GROUND | LAW[room]:
+                if other not in {room} | GROUND | LAW.get(room, set()):
                     found.append(f"{place}: {room} imports {other}")
             elif room not in IMPORTERS.get(top, {room}):
                 found.append(f"{place}: {room} imports {top}, which only {', '.join(IMPORTERS[top])} may")
@@ -101,8 +74,67 @@ def test_every_import_keeps_the_law() -> None:
     assert breaches(FILES) == []
 
 
-def test_every_room_has_a_law() -> None:
-    assert {room_of(path) for path in FILES} <= set(LAW)
+def test_the_law_is_read_from_the_page_and_allows_no_more_than_is_used() -> None:
+    used: dict[str, set[str]] = {room: set() for room in LAW}
+    for path in FILES:
+        for _, name in imports_of(path):
+            top, _, rest = name.partition(".")
+            if top == "tbps_cli" and (other := rest.split(".")[0]) not in GROUND | {room_of(path)}:
+                used[room_of(path)].add(other)
+    assert used == LAW
+    assert IMPORTERS["h5py"] == {"features"}
+    assert IMPORTERS["transformers"] == {"encoders", "proximity"}
+    assert set().union(*LAW.values()) <= ROOMS
+
+
+def test_no_room_imports_one_that_imports_it() -> None:
+    def reach(room: str, seen: frozenset[str]) -> set[str]:
+        assert room not in seen, f"a circle through {room}"
+        return {room}.union(*(reach(other, seen | {room}) for other in LAW.get(room, ())))
+
+    assert reach("__main__", frozenset()) >= {"cli", "data", "losses"}
+
+
+def test_the_page_names_every_file() -> None:
+    tree = ARCHITECTURE.partition("## The tree")[2].split("```")[1]
+    for path in FILES:
+        name = f"{path.parent.name}/" if path.name == "__init__.py" else path.name
+        assert path.name == "__main__.py" or name in tree.split(), path
+
+
+def test_every_file_that_the_page_names_is_there() -> None:
+    named = set(re.findall(r"`((?!tests)[a-z_]+/[a-z_/]+\.py)`", ARCHITECTURE.replace("/x.py", "/_x")))
+    assert len(named) > 30
+    coming = {"assembly/released.py"}
+    assert not [name for name in named - coming if not (PACKAGE / name).is_file()]
+
+
+@pytest.mark.parametrize("room", MOST_CHILDREN)
+def test_a_room_is_seen_at_a_glance(room: str) -> None:
+    children = [path for path in (PACKAGE / room).iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()]
+    assert 1 < len(children) - 1 <= MOST_CHILDREN[room]
+
+
+def test_four_files_with_one_prefix_are_a_folder() -> None:
+    for folder in {path.parent for path in FILES}:
+        prefixes = Counter(path.stem.split("_")[0] for path in folder.glob("[a-z]*.py"))
+        assert not [prefix for prefix, count in prefixes.items() if count >= 4], folder
+
+
+def test_what_a_room_is_takes_a_sentence_without_and() -> None:
+    for path in (path for path in FILES if path.name == "__init__.py" and path.parent != PACKAGE):
+        sentence = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").splitlines()[0]
+        assert sentence.endswith((".", ":")), path
+        assert " and " not in sentence, path
+
+
+def test_tests_lie_where_what_they_test_lies() -> None:
+    tests = PACKAGE.parent / "tests"
+    folders = {path.parent.relative_to(tests) for path in tests.rglob("test_*.py")} - {Path("."), Path("benchmarks")}
+    assert len(folders) > 20
+    assert not [folder for folder in folders if not (PACKAGE / folder / "__init__.py").is_file()]
+    helpers = [path for path in tests.rglob("*.py") if not path.name.startswith(("test_", "conftest", "__init__"))]
+    assert {path.parent.name for path in helpers} == {"doubles"}
 
 
 def test_the_law_sees_imports_inside_functions(tmp_path: Path) -> None:
@@ -142,3 +174,32 @@ def test_nothing_is_ever_unpickled() -> None:
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
                 safe = [ast.unparse(keyword.value) for keyword in node.keywords if keyword.arg == "weights_only"]
                 assert safe == ["True"], f"{path}:{node.lineno}"
+
+
+def disk_calls(path: Path) -> list[str]:
+    """What a file does that files.py alone may do: rename, sync, lock, and name temporary files."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and node.attr in {"fsync", "flock", "lockf", "rename", "renames"}:
+            found.append(f"{node.lineno}: {node.attr}")
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "replace":
+            # str.replace takes two arguments, that of dataclasses keywords, that of Wording a list.
+            is_of_path = len(node.args) == 1 and not node.keywords and not isinstance(node.args[0], ast.ListComp)
+            if is_of_path or ast.unparse(node.func.value) == "os":
+                found.append(f"{node.lineno}: replace")
+    return found + [f"{line}: {name}" for line, name in imports_of(path) if name.split(".")[0] in {"fcntl", "tempfile"}]
+
+
+def test_files_alone_renames_syncs_locks_and_makes_temporary_files(tmp_path: Path) -> None:
+    calls = {str(path.relative_to(PACKAGE)): disk_calls(path) for path in FILES}
+    assert [name for name, found in calls.items() if found] == ["files.py"]
+    bad = tmp_path / "bad.py"
+    bad.write_text("import tempfile\nos.replace(a, b)\na.replace(b)\na.rename(b)\nos.fsync(f)\n'a'.replace('b', 'c')\n")
+    assert len(disk_calls(bad)) == 5
+
+
+def test_files_needs_nothing_but_errors_and_the_standard_library() -> None:
+    imported = {name.split(".")[0] for _, name in imports_of(PACKAGE / "files.py")}
+    assert imported - set(sys.stdlib_module_names) == {"tbps_cli"}
+    assert breaches([PACKAGE / "files.py"]) == []
+    assert {name for _, name in imports_of(PACKAGE / "files.py") if name.startswith("tbps_cli")} == {"tbps_cli.errors"}

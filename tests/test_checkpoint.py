@@ -123,7 +123,7 @@ def test_a_failed_write_keeps_the_old_checkpoint(saved: Path, monkeypatch: pytes
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoints, "save_file", full)
+    monkeypatch.setattr("safetensors.torch.save_file", full)
     with pytest.raises(OutputError, match="No space left"):
         save_checkpoint(saved, {"text_encoder": {"w": torch.zeros(1)}}, TEXTS)
     assert open_checkpoint(saved).fingerprint == before

@@ -1,1 +1,1 @@
-"""Recipe sections and checkpoints become objects here, and only here."""
+"""Recipe sections become objects here, as do checkpoints, nowhere else."""

@@ -13,8 +13,8 @@ from PIL import Image
 from tbps_cli.assembly.models import LoadedEncoder
 from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.proximity.generator import PairGenerator
-from tbps_cli.proximity.judge import Judge
-from tbps_cli.proximity.kinds.promises import Scorer
+from tbps_cli.proximity.judge.judge import Judge
+from tbps_cli.proximity.judge.promises import Scorer
 from tbps_cli.proximity.lexicon import Lexicon, read_lexicon
 from tbps_cli.proximity.plan.colours import EditPlanner
 from tbps_cli.proximity.recolour import Recolour

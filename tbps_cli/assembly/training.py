@@ -11,16 +11,15 @@ from torch import nn
 
 from tbps_cli.assembly.datasets import open_dataset
 from tbps_cli.assembly.encoders import build_dual, load_pretrained, pair_halves
+from tbps_cli.assembly.losses import build_objective
 from tbps_cli.assembly.models import build_transform
 from tbps_cli.data.generated import add_pairs, digest_pairs, find_families
 from tbps_cli.data.holdout import hold_out_people, keep_people
 from tbps_cli.data.images import DecodedImages, ImageFiles
 from tbps_cli.data.records import PersonRecord, flatten_captions, select_split
 from tbps_cli.encoders.dual import DualEncoder
-from tbps_cli.encoders.tokenizer import Tokenizer, split_words
+from tbps_cli.encoders.tokenizer import Tokenizer
 from tbps_cli.errors import DataError, RecipeError
-from tbps_cli.losses.contrastive import ContrastiveLoss
-from tbps_cli.losses.words import WordLoss
 from tbps_cli.processes import ALONE, Processes
 from tbps_cli.proximity.augment.captions import CaptionAugmenter
 from tbps_cli.proximity.augment.mixup import FeatureMixup, PairMixup
@@ -28,9 +27,7 @@ from tbps_cli.recipe import Recipe
 from tbps_cli.runtime import Progress, autocast
 from tbps_cli.training import optim
 from tbps_cli.training.batches.loader import PairLoader
-from tbps_cli.training.batches.phrases import PhraseTable
 from tbps_cli.training.batches.sampler import PersonSampler, ProximitySampler, Sampler, ShuffleSampler
-from tbps_cli.training.objective import Objective
 from tbps_cli.training.trainer import Trainer
 
 
@@ -69,7 +66,7 @@ def build_trainer(
 ) -> Trainer:
     """Encoders, objective and optimizer of a recipe; `pretrained` loads the weights that it starts from.
 
-    Raises RecipeError, CheckpointError.
+    Raises RecipeError, DataError, CheckpointError.
     """
     section, mixup = recipe.training, build_feature_mixup(recipe)
     dual = build_dual(recipe, tokenizer)
@@ -102,6 +99,7 @@ def build_loader(
     recipe: Recipe,
     records: Sequence[PersonRecord],
     tokenizer: Tokenizer,
+    sampler: Sampler,
     progress: Progress,
     *,
     cache: Path | None,
@@ -122,7 +120,7 @@ def build_loader(
         images,
         transform,
         tokenizer,
-        build_sampler(recipe, records),
+        sampler,
         seed=recipe.seed,
         workers=recipe.data.workers,
         augment_caption=build_caption_augmenter(recipe),
@@ -195,26 +193,6 @@ def _list_new(recipe: Recipe, dual: DualEncoder, objective: nn.Module) -> list[n
     """The parameters that do not start from pretrained weights."""
     new = [encoder.parameters() for _, encoder, section in pair_halves(recipe, dual) if section.source is None]
     return [parameter for parameters in (*new, objective.parameters()) for parameter in parameters]
-
-
-def build_objective(recipe: Recipe, records: Sequence[PersonRecord], dual: DualEncoder) -> Objective:
-    """The loss of a batch; its words, where the recipe predicts any, are those of the records."""
-    contrastive = ContrastiveLoss(**recipe.loss.model_dump())
-    has_two = recipe.feature_mixup is not None and recipe.feature_mixup.target == "two"
-    section = recipe.words
-    if section is None:
-        return Objective(contrastive, dual.normalise, two_targets=has_two)
-    table = PhraseTable(records, split_words, section.fewest, section.most)
-    words = WordLoss(recipe.embedding_dim, table.frequencies)
-    return Objective(
-        contrastive,
-        dual.normalise,
-        words,
-        table.lookup,
-        alone=section.alone,
-        weight=section.weight,
-        two_targets=has_two,
-    )
 
 
 def build_optimizer(recipe: Recipe, new: Iterable[nn.Parameter], *modules: nn.Module) -> torch.optim.Optimizer:

@@ -1,1 +1,1 @@
-"""The command line: Click, and nothing but Click."""
+"""The command line: Click, nothing but Click."""

@@ -39,9 +39,10 @@ def show_(path: Path, as_json: bool) -> None:
         return
     height, width = facts.image_size
     inside = f" and {facts.batch} batches" if facts.batch else ""
+    epoch = f", epoch {facts.epoch}" if facts.epoch is not None else ""
     rows = [
         ["recipe", facts.name],
-        ["trained on", facts.dataset + (f", epoch {facts.epoch}" if facts.epoch is not None else "") + inside],
+        ["trained on", (facts.dataset or "unknown") + epoch + inside],
         *([f"val {name}", show.percent(value)] for name, value in facts.measured.items()),
         ["encoders", f"{facts.image_encoder} and {facts.text_encoder}, {facts.parameters:,} parameters"],
         ["reads", f"images of {height}×{width} pixels, {facts.context_length} tokens"],
@@ -59,8 +60,8 @@ def show_(path: Path, as_json: bool) -> None:
 def export(path: Path, out: Path, onnx: bool) -> None:
     """Write a folder to hand on: weights, recipe, vocabulary and a model card, no training state.
 
-    It has the layout of a model hub's repository, and is a checkpoint itself. recipe.yaml goes along as it is,
-    with the places of files that it names.
+    It has the layout of a model hub's repository, and is a checkpoint itself. Of the places that recipe.yaml names,
+    only the last part goes along.
 
     \b
     Examples:

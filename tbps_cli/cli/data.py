@@ -13,8 +13,8 @@ from tbps_cli.cli import options
 def command() -> None:
     """Check, look at, compare, convert and draw data sets.
 
-    NAME is cuhk, icfg, rstp, ufine, toy, toy-large, toy-small or toy-tiny; a .jsonl or .csv file of your own with
-    image, caption, person_id and split (the last two may be left out); or a folder of images.
+    NAME is one that `tbps data list` lists, such as cuhk or toy; a .jsonl or .csv file of your own with image, caption,
+    person_id and split (the last two may be left out); or a folder of images.
 
     \b
     Examples:
@@ -192,9 +192,7 @@ def convert(name: str, out: Path, root: Path | None, overwrite: bool, as_json: b
 
 
 @command.command()
-@click.option(
-    "--size", type=click.Choice(["toy", "toy-large", "toy-small", "toy-tiny"]), default="toy", show_default=True
-)
+@click.option("--size", default="toy", show_default=True, help="Another one that `tbps data list` lists: toy-small, …")
 @options.root
 def toy(size: str, root: Path | None) -> None:
     """Draw ToyPEDES, a data set of people who do not exist, in the layout of CUHK-PEDES.
@@ -204,6 +202,8 @@ def toy(size: str, root: Path | None) -> None:
       tbps data toy --size toy-small
     """
     from tbps_cli.cli import show
-    from tbps_cli.stages.data.list import draw
+    from tbps_cli.stages.data.list import TOY_SIZES, draw
 
+    if size not in TOY_SIZES:
+        raise click.BadParameter(f"{size!r} is not one of {', '.join(TOY_SIZES)}.", param_hint="'--size'")
     click.echo(draw(size, root, show.RichProgress()))

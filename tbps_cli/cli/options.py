@@ -28,7 +28,7 @@ run_folder = click.option(
 )
 resume = click.option("--resume", is_flag=True, help="Go on with the run where it stopped, or start it.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-DATASETS = "cuhk, icfg, rstp, ufine, toy, toy-large, toy-small, toy-tiny, or a .jsonl or .csv file of your own."
+DATASETS = "A name such as cuhk or toy (`tbps data list`), or a .jsonl or .csv file of your own."
 
 
 def dataset(*, help: str, multiple: bool = False) -> Callable[[F], F]:

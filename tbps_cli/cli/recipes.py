@@ -30,6 +30,7 @@ def command(name: str | None, out: Path | None, overwrite: bool, as_json: bool) 
         return
     recipes = describe_recipes()
     if as_json:
-        show.print_json(recipes)
+        show.print_json([recipe.as_dict() for recipe in recipes])
     else:
-        show.print_table(["recipe", "what it is for"], [[name, text] for name, text in recipes.items()])
+        rows = [[recipe.name, recipe.purpose, ", ".join(recipe.needs)] for recipe in recipes]
+        show.print_table(["recipe", "what it is for", "needs"], rows)

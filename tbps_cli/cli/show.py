@@ -19,8 +19,8 @@ from tbps_cli.runtime import Advance
 if TYPE_CHECKING:
     from tbps_cli.stages.evaluate.evaluate import Evaluation
     from tbps_cli.stages.generate.generate import GenerateResult, PlanResult
-    from tbps_cli.stages.search.search import Hit
-    from tbps_cli.stages.train.dry_run import Rehearsal
+    from tbps_cli.stages.search.hits import Hit
+    from tbps_cli.stages.train.dry_run import DryRun
 
 
 class RichProgress:
@@ -99,11 +99,10 @@ def print_hits(hits: Sequence[Hit]) -> None:
     print_table(columns, rows, right=(0, 1))
 
 
-METRICS = {"rank-1": "rank_1", "rank-5": "rank_5", "rank-10": "rank_10", "mAP": "mean_ap", "mINP": "mean_inp"}
-
-
 def print_evaluations(evaluations: Sequence[Evaluation]) -> None:
     """Metrics as rows: each direction, its interval, and what it may be compared with."""
+    from tbps_cli.stages.evaluate.evaluate import METRICS
+
     rows = []
     for evaluation in evaluations:
         named = {
@@ -127,24 +126,24 @@ def print_evaluations(evaluations: Sequence[Evaluation]) -> None:
     print_table(["", *METRICS, "queries", "gallery"], rows, right=range(1, 8))
 
 
-def print_rehearsal(rehearsal: Rehearsal) -> None:
+def print_dry_run(figures: DryRun) -> None:
     """What a training would take, a line a figure."""
-    hours = rehearsal.estimated_seconds / 3600
+    hours = figures.estimated_seconds / 3600
     rows = [
-        ["data", f"{rehearsal.people:,} people, {rehearsal.images:,} images, {rehearsal.pairs:,} pairs"],
-        ["val", f"{rehearsal.val_images:,} images" if rehearsal.val_images else "none: the last epoch is kept"],
-        ["parameters", f"{rehearsal.parameters:,}"],
-        ["tokens", f"{rehearsal.image_tokens} of an image, at most {rehearsal.text_tokens} of a caption so far"],
+        ["data", f"{figures.people:,} people, {figures.images:,} images, {figures.pairs:,} pairs"],
+        ["val", f"{figures.val_images:,} images" if figures.val_images else "none: the last epoch is kept"],
+        ["parameters", f"{figures.parameters:,}"],
+        ["tokens", f"{figures.image_tokens} of an image, at most {figures.text_tokens} of a caption so far"],
         [
             "steps",
-            f"{rehearsal.steps_per_epoch:,} an epoch of batches of {rehearsal.batch_size}, {rehearsal.epochs} epochs",
+            f"{figures.steps_per_epoch:,} an epoch of batches of {figures.batch_size}, {figures.epochs} epochs",
         ],
-        ["a step", f"{rehearsal.seconds_per_step:.3g} s on {rehearsal.device}, loss {rehearsal.loss:.3f}"],
-        ["reading a batch", f"{rehearsal.seconds_per_batch_read:.3g} s"],
-        ["memory", f"{rehearsal.memory_bytes / 1e9:.2f} GB at most"],
+        ["a step", f"{figures.seconds_per_step:.3g} s on {figures.device}, loss {figures.loss:.3f}"],
+        ["reading a batch", f"{figures.seconds_per_batch_read:.3g} s"],
+        ["memory", f"{figures.memory_bytes / 1e9:.2f} GB at most"],
         ["all steps", f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"],
     ]
-    print_table([rehearsal.recipe, ""], rows)
+    print_table([figures.recipe, ""], rows)
 
 
 def print_plan(planned: PlanResult) -> None:

@@ -45,22 +45,20 @@ def command(
     """
     if resume and overwrite:
         raise click.UsageError("--resume goes on with a run, --overwrite replaces it: choose one.")
+    from tbps_cli.cli import show
     from tbps_cli.recipe import find_recipe, load_recipe
 
-    resolved = load_recipe(find_recipe(recipe), overrides)
-    run = out or Path("runs") / resolved.name
-
-    from tbps_cli.cli import show
-
     progress = show.RichProgress()
+    resolved = load_recipe(find_recipe(recipe), overrides, note=progress.note)
+    run = out or Path("runs") / resolved.name
     if dry_run:
-        from tbps_cli.stages.train.dry_run import rehearse
+        from tbps_cli.stages.train.dry_run import dry_run as run_dry
 
-        rehearsal = rehearse(resolved, root=root, device=device, progress=progress)
+        figures = run_dry(resolved, root=root, device=device, progress=progress)
         if as_json:
-            show.print_json(rehearsal.as_dict())
+            show.print_json(figures.as_dict())
         else:
-            show.print_rehearsal(rehearsal)
+            show.print_dry_run(figures)
         return
     from tbps_cli.stages.train.train import train
 

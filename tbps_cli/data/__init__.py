@@ -1,1 +1,1 @@
-"""What a person record is, and how a batch of them is made."""
+"""What a person record is."""

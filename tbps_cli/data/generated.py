@@ -22,6 +22,7 @@ from tbps_cli.data.annotations import read_whole
 from tbps_cli.data.records import PersonRecord
 from tbps_cli.data.tables import read_table
 from tbps_cli.errors import DataError
+from tbps_cli.files import exists
 
 RECORDS = "records.jsonl"  # of a folder that `tbps generate` wrote
 
@@ -37,7 +38,7 @@ class AddedPairs:
 def read_generated(folder: Path) -> list[PersonRecord]:
     """The records of a folder of `tbps generate`. Raises DataError."""
     path = folder / RECORDS
-    if not path.is_file() and not path.exists():
+    if not exists(path):
         raise DataError(
             f"{path}: no such file. Give the folder that `tbps generate` wrote; one that it was stopped in has no "
             f"{RECORDS} yet, and the same command goes on with it."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from tbps_cli.data.transforms import ImageTransform
 from tbps_cli.errors import DataError, OutputError
+from tbps_cli.files import scratch_file
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class DecodedImages(Dataset[Tensor | Unreadable]):
     def __init__(self, files: ImageFiles, folder: Path, advance: Callable[[int], None]) -> None:
         shape = (len(files), 3, files.transform.height, files.transform.width)
         try:
-            with tempfile.TemporaryFile(dir=folder) as file:
+            with scratch_file(folder) as file:
                 for row in range(len(files)):
                     pixels = files[row]
                     if isinstance(pixels, Unreadable):

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from tbps_cli.data import tables
 from tbps_cli.data.annotations import Reading, read_annotations
+from tbps_cli.data.crops.decoding import SUFFIXES
 from tbps_cli.data.layouts import LAYOUTS, find_dataset, find_layout
 from tbps_cli.data.records import UNKNOWN_PERSON, PersonRecord
-from tbps_cli.data.transforms import SUFFIXES
 from tbps_cli.errors import DataError
+from tbps_cli.files import exists, is_folder
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,9 @@ def image_folder(dataset: str, folder: Path) -> Path:
 
 def find_images(folder: Path) -> list[str]:
     """Names of all images below a folder, sorted. Raises DataError when there are none."""
-    if not folder.exists():
+    if not exists(folder):
         raise DataError(f"{folder}: no such folder.")
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise DataError(f"{folder}: not a folder. Give a folder of images.")
     names = sorted(
         path.relative_to(folder).as_posix()

@@ -16,8 +16,6 @@ from torch import Tensor
 from tbps_cli.data.crops.decoding import FORMATS, LARGEST_IMAGE, to_rgb
 from tbps_cli.errors import DataError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".gif")
-
 
 def read_image(path: Path, *, smallest: tuple[int, int] | None = None) -> Image.Image:
     """Open an image as upright RGB, whatever its mode and orientation.

@@ -1,4 +1,4 @@
-"""Features on disk: the HDF5 file that one stage writes and the next one reads.
+"""Features on disk: the HDF5 file that one stage writes for the next to read.
 
 This docstring is the one definition of the file, format 2 (N images, M captions, D dimensions):
 
@@ -34,14 +34,12 @@ from __future__ import annotations
 
 from tbps_cli.features.combine import merge, select
 from tbps_cli.features.layout import FeatureInfo
-from tbps_cli.features.partial import BusyError, claim
 from tbps_cli.features.reader import FeatureFile, SkippedImages, open_features
 from tbps_cli.features.table import Column, FeatureTable, Finding
 from tbps_cli.features.texts import Texts
 from tbps_cli.features.writer import FeatureWriter
 
 __all__ = [
-    "BusyError",
     "Column",
     "FeatureFile",
     "FeatureInfo",
@@ -50,7 +48,6 @@ __all__ = [
     "Finding",
     "SkippedImages",
     "Texts",
-    "claim",
     "merge",
     "open_features",
     "select",

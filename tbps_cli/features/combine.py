@@ -77,9 +77,7 @@ def select(file: Path | str, rows: np.ndarray, out: Path | str, overwrite: bool 
         OutputError: `out` exists or cannot be written.
     """
     with open_features(file) as source:
-        images = source.images
-        if images is None:
-            raise FeatureError(f"{file}: holds captions but no images, so none can be selected.")
+        images = source.need_images()
         rows = np.asarray(rows, dtype=np.int64)
         if len(rows) == 0:
             raise FeatureError(f"{file}: none of its {images.count} images would be left. Remove the file instead.")

@@ -7,6 +7,7 @@ places when a dataset is opened, readability whenever it is read.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 
 from tbps_cli.errors import FeatureError
 from tbps_cli.features.layout import HDF5_FAILURES, UTF8, is_unicode
+from tbps_cli.files import exists, is_file
 
 
 class RefusedError(FeatureError):
@@ -37,10 +39,21 @@ class Container:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.file = self._open()
+        self._stamp = self._read_stamp()
 
     def close(self) -> None:
         with suppress(*HDF5_FAILURES):
             self.file.close()
+
+    def check_unchanged(self) -> None:
+        """Raise FeatureError if somebody wrote into the open file: what is read or mapped of it may be anything.
+
+        A file that was deleted, or replaced as tbps replaces one, stays open as it was.
+        """
+        with self.reading("the file"):
+            stamp = self._read_stamp()
+        if stamp != self._stamp:
+            raise FeatureError(f"{self.path} was written to while it was open. Open it again.")
 
     def refuse(self, problem: str) -> NoReturn:
         """Raise a FeatureError that names this file and says what to do."""
@@ -134,9 +147,9 @@ class Container:
 
     def _open(self) -> h5py.File:
         try:
-            if not self.path.exists():
+            if not exists(self.path):
                 self.refuse("there is no such file")
-            if not self.path.is_file():
+            if not is_file(self.path):
                 self.refuse("this is no file")
             self.size = self.path.stat().st_size
             # No lock: a file at its place never changes, and some network disks cannot lock.
@@ -145,6 +158,11 @@ class Container:
             self.refuse("there is no permission to read it")
         except HDF5_FAILURES as error:
             self.refuse(f"this is no HDF5 file, or a damaged one ({_first_line(error)})")
+
+    def _read_stamp(self) -> tuple[int, int]:
+        """Size and time of change of the open file, whatever lies at its path now."""
+        status = os.fstat(self.file.id.get_vfd_handle())
+        return status.st_size, status.st_mtime_ns
 
     def _check_size(self, place: str, dataset: h5py.Dataset) -> None:
         """A file of 1.4 kB may claim to hold 4 TB: refuse it before memory is asked for."""

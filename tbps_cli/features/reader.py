@@ -92,6 +92,10 @@ class FeatureFile:
         """Close the file; its tables cannot be read any more."""
         self._container.close()
 
+    def check_unchanged(self) -> None:
+        """Raise FeatureError if somebody wrote into the file since it was opened."""
+        self._container.check_unchanged()
+
     def verify(self) -> list[Finding]:
         """Read everything once and say what is wrong; an empty list if nothing is."""
         findings = [finding for table in (self.images, self.captions) if table for finding in table.verify()]
@@ -116,6 +120,12 @@ class FeatureFile:
         if version < 1:
             self._container.refuse(f"format version {version} is unknown")
         return int(version)
+
+    def need_images(self) -> FeatureTable:
+        """Return the table of the images. Raises FeatureError where there is none."""
+        if self.images is None:
+            raise FeatureError(f"{self.path}: holds captions but no images. Embed some: tbps embed --images FOLDER")
+        return self.images
 
     def _table(self, name: str, images: int | None) -> FeatureTable | None:
         group = self._container.group(self._container.file, name)

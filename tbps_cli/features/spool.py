@@ -6,15 +6,16 @@ leaves nothing of them; they lie on the disk of the feature file, because that i
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from tbps_cli.features.layout import BlockChecksums
+from tbps_cli.files import scratch_file
 
 BLOCK_BYTES = 1 << 24  # copied at once
 CHUNK_BYTES = 1 << 18  # of datasets with fletcher32
@@ -28,7 +29,7 @@ class Spool:
         self._dtype = np.dtype(dtype)
         self._row_shape = row_shape
         self._row_bytes = self._dtype.itemsize * int(np.prod(row_shape, dtype=np.int64))
-        self._raw = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
+        self._raw: FileIO = scratch_file(folder, buffering=0)  # type: ignore[assignment]
 
     def add(self, rows: np.ndarray) -> None:
         """Append (n, ...) rows. Raises OSError."""

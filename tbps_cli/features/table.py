@@ -46,6 +46,14 @@ class Column:
     def __len__(self) -> int:
         return len(self._source)
 
+    def value(self, row: int) -> float | str | None:
+        """What is known of one image; None where nothing is. Raises FeatureError."""
+        if isinstance(self._source, Texts):
+            return self._source[row] or None
+        with self._container.reading(self._place):
+            number = float(self._source[row])
+        return None if math.isnan(number) else number
+
     def blocks(self, rows: int = COLUMN_ROWS) -> Iterator[np.ndarray]:
         """Yield (b,) float64, or str objects, in order. Raises FeatureError."""
         if isinstance(self._source, Texts):

@@ -5,6 +5,7 @@ Ten million names as Python strings need a gigabyte; a block of them needs less 
 
 from __future__ import annotations
 
+import threading
 from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -21,7 +22,7 @@ BLOCKS_KEPT = 8
 
 
 class Texts(Sequence[str]):
-    """N texts; like a list, it is equal to a sequence of the same texts. Usable while its file is open.
+    """N texts; like a list, it is equal to a sequence of the same texts. Usable while its file is open, by any thread.
 
     Every access raises FeatureError where the file is damaged.
     """
@@ -31,6 +32,7 @@ class Texts(Sequence[str]):
         self._place = place
         self._count = count
         self._kept: OrderedDict[int, list[str]] = OrderedDict()
+        self._turn = threading.Lock()  # to look into what is kept
 
     def __len__(self) -> int:
         return self._count
@@ -65,13 +67,14 @@ class Texts(Sequence[str]):
             yield self._read(start, min(start + rows, self._count))
 
     def _block(self, index: int) -> list[str]:
-        if index not in self._kept:
-            start = index * BLOCK_ROWS
-            self._kept[index] = self._read(start, min(start + BLOCK_ROWS, self._count))
-            if len(self._kept) > BLOCKS_KEPT:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(index)
-        return self._kept[index]
+        with self._turn:
+            if index not in self._kept:
+                start = index * BLOCK_ROWS
+                self._kept[index] = self._read(start, min(start + BLOCK_ROWS, self._count))
+                if len(self._kept) > BLOCKS_KEPT:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(index)
+            return self._kept[index]
 
     @abstractmethod
     def _read(self, start: int, stop: int) -> list[str]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
 
-from tbps_cli.errors import DataError, OutputError
+from tbps_cli.errors import DataError
 from tbps_cli.features.layout import (
     ALIGNMENT,
     FORMAT_VERSION,
@@ -27,14 +27,20 @@ from tbps_cli.features.layout import (
     why_bad,
     why_no_column,
 )
-from tbps_cli.features.partial import BusyError, QuietStream, sync_folder
+from tbps_cli.features.quiet import QuietStream
 from tbps_cli.features.spool import TableSpool, TextSpool
+from tbps_cli.files import exists, refuse_to_replace, unwritable, whole_file
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 NORM_TOLERANCE = 5e-3  # stricter than the reader's, since float16 costs another 5e-4
 HALF_TOLERANCE = 1e-2  # of rows that are float16 already; the reader's
+HOW = "--out, and run the command again"
+
+
+class _DroppedError(Exception):
+    """Tells the temporary file that it is not to become the feature file."""
 
 
 class FeatureWriter:
@@ -60,36 +66,35 @@ class FeatureWriter:
         self._highest_image_row = -1
         self._file: h5py.File | None = None
         self._stream: QuietStream | None = None
+        self._place = ExitStack()  # holds the temporary file
+        if exists(self.path) or not self.path.is_symlink():
+            refuse_to_replace(self.path, overwrite=overwrite)
+        self._target = Path(os.path.realpath(self.path))  # a link stays a link: what it points to is replaced
         try:
-            # A link stays a link: what it points to is replaced.
-            self._target = Path(os.path.realpath(self.path))
-            self._check_place()
             self._target.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            self._fail(error)
-        self._partial = self._target.with_name(f".{self._target.name}.partial")
+            raise unwritable(self.path, error, HOW) from error
 
     def __enter__(self) -> FeatureWriter:
         for text in asdict(self._info).values():
             self._encode(text)
-        try:
-            with self._writing():
-                self._stream = QuietStream(self._partial)
-        except BusyError as error:
-            raise OutputError(
-                f"{self.path} cannot be written: {error}. "
-                f"Wait for it, or choose another --out; if nobody does, remove {self._partial}."
-            ) from None
+        file = self._place.enter_context(whole_file(self._target, overwrite=self._overwrite, buffering=0, how=HOW))
+        self._stream = QuietStream(file)  # type: ignore[arg-type]  # unbuffered
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        is_whole = False
         try:
             if kind is None:
                 self._commit()
+                is_whole = True
         finally:
-            self._discard()
+            self._close()
+            with suppress(_DroppedError), self._place:
+                if not is_whole:
+                    raise _DroppedError
 
     def add_images(
         self,
@@ -223,14 +228,6 @@ class FeatureWriter:
             for _ in self._write(self._stream):
                 if self._stream.failure is not None:
                     break
-        with self._writing():
-            self._stream.sync()
-        try:
-            self._check_place()
-            os.replace(self._partial, self._target)
-            sync_folder(self._target.parent)
-        except OSError as error:
-            self._fail(error)
 
     def _write(self, stream: QuietStream) -> Iterator[None]:
         """Everything into HDF5, in one order and in steps of one size: the same rows give the same bytes."""
@@ -253,8 +250,8 @@ class FeatureWriter:
                 yield from texts.write(group, column)
         self._file.close()
 
-    def _discard(self) -> None:
-        """Close what is open and remove the temporary file, if it is still there."""
+    def _close(self) -> None:
+        """Close all but the temporary file."""
         for table in self._tables.values():
             table.close()
         for texts in self._skipped.values():
@@ -264,35 +261,18 @@ class FeatureWriter:
             if self._file is not None:
                 with suppress(*HDF5_FAILURES):
                     self._file.close()
-            with suppress(OSError):
-                if self._stream.owns(self._partial):  # not renamed, and nobody else's
-                    self._partial.unlink()
-            self._stream.close()
         self._file = self._stream = None
-
-    def _check_place(self) -> None:
-        if self._target.exists() and not self._target.is_file():
-            raise OutputError(f"{self.path} is not a file; choose another --out")
-        if self._target.exists() and not self._overwrite:
-            raise OutputError(f"{self.path} exists; choose another --out or pass --overwrite")
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
         try:
             yield
         except (OSError, RuntimeError) as error:
-            self._fail(error)
+            raise unwritable(self.path, error, HOW) from error
         if self._stream is not None and self._stream.failure is not None:
             if isinstance(self._stream.failure, OSError):
-                self._fail(self._stream.failure)
+                raise unwritable(self.path, self._stream.failure, HOW) from self._stream.failure
             raise self._stream.failure
-
-    def _fail(self, error: BaseException) -> NoReturn:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise OutputError(
-            f"{self.path} cannot be written: {reason}. "
-            "Make room there, or choose another --out, and run the command again."
-        ) from error
 
 
 def _digests(hashes: Sequence[bytes] | np.ndarray, rows: int) -> np.ndarray:

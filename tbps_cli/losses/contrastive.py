@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
+
+from tbps_cli.losses.term import EmbeddedBatch, Term
 
 SamePerson = Literal["negative", "masked", "positive"]
 
@@ -56,6 +59,27 @@ class ContrastiveLoss(nn.Module):
                 logits = logits.masked_fill((same > 0) & (own == 0), float("-inf"))
             target = same if self.same_person == "positive" else own
             return (_cross_entropy(logits, target) + _cross_entropy(logits.T, target.T)) / 2
+
+
+class ContrastiveTerm(Term):
+    """The contrastive loss of a whole batch.
+
+    normalise: (B, D) -> unit vectors (B, D).
+    two_targets: what an image that feature mixup made of two is. False: its caption was mixed
+    likewise, and the two are a pair like any other. True: it matches the captions of both, each
+    with its share.
+    """
+
+    def __init__(self, loss: nn.Module, normalise: Callable[[Tensor], Tensor], *, two_targets: bool = False) -> None:
+        super().__init__()
+        self.loss, self.normalise, self.two_targets = loss, normalise, two_targets
+
+    def forward(self, batch: EmbeddedBatch) -> Tensor:
+        assert batch.texts is not None
+        unit_vectors = self.normalise(batch.images), self.normalise(batch.texts)
+        if self.two_targets and batch.shares is not None:
+            return self.loss(*unit_vectors, batch.person_ids, match=batch.shares)
+        return self.loss(*unit_vectors, batch.person_ids)
 
 
 def _find_matches(person_ids: Tensor, match: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
+
+from tbps_cli.losses.term import EmbeddedBatch, Term
 
 
 class WordLoss(nn.Module):
@@ -36,3 +40,22 @@ class WordLoss(nn.Module):
         with torch.autocast(embeddings.device.type, enabled=False):
             logits = self.head(embeddings.float())  # (B, C)
             return binary_cross_entropy_with_logits(logits, phrases.float(), reduction="sum") / len(embeddings)
+
+
+class WordTerm(Term):
+    """The word loss of a whole batch; a mixed image holds the phrases of all that it was mixed of, with their shares.
+
+    find_phrases: image ids (B,) -> (B, C), both on the CPU.
+    """
+
+    needs_texts = False
+
+    def __init__(self, loss: nn.Module, find_phrases: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.loss, self.find_phrases = loss, find_phrases
+
+    def forward(self, batch: EmbeddedBatch) -> Tensor:
+        phrases = self.find_phrases(batch.image_ids.cpu()).to(batch.images.device)  # (B, C)
+        if batch.shares is not None:
+            phrases = batch.shares.to(phrases.dtype) @ phrases
+        return self.loss(batch.images, phrases)

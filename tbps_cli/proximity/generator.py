@@ -1,6 +1,6 @@
 """Requests for images, and what answers them: the protocol that recolouring and diffusion share.
 
-A request is of a kind (`kinds/`): a colour edit, and whatever else a plan may ask for. Another
+A request is of a kind (`plan/kinds.py`): a colour edit, and whatever else a plan may ask for. Another
 generator is one more file with a class of this shape, one more section of the generation recipe, and
 one line in `assembly/editors.py`.
 """
@@ -26,7 +26,7 @@ class Request(Generic[Details]):
     """One image to be made, and its captions."""
 
     number: int  # place in the plan, from 0; names the image file
-    kind: str  # "colour"; `kinds.table.KINDS` has them all
+    kind: str  # "colour"; `plan.kinds.KINDS` has them all
     source: str | None  # PersonRecord.name of the image that it is made from; None: made from captions alone
     person_id: int  # of the new image: somebody new, or the person of the source
     captions: tuple[str, ...]  # of the new image, at least one

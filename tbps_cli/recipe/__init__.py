@@ -1,4 +1,4 @@
-"""What a training, a generation or a fitting is: the recipe, its sections, and how YAML becomes one.
+"""What a training, a generation or a fitting is, as YAML.
 
 A recipe is complete in itself. A YAML key is a field of a section and a keyword of the class
 that is built from it; nothing else sets them. Nothing here knows torch: recipes are checked

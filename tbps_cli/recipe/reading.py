@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import ValidationError
@@ -18,18 +18,29 @@ from tbps_cli.recipe.generation import GenerationRecipe
 from tbps_cli.recipe.model import Model
 from tbps_cli.recipe.sections import Recipe
 from tbps_cli.recipe.strict_yaml import parse_yaml
+from tbps_cli.recipe.version_0_1 import OLD, describe_override, translate_losses, translate_override
 
 LARGEST_RECIPE = 1_000_000  # bytes
 AnyRecipe = TypeVar("AnyRecipe", Recipe, GenerationRecipe, FitRecipe, Model)
 KINDS: tuple[type[Recipe] | type[GenerationRecipe] | type[FitRecipe], ...] = (Recipe, GenerationRecipe, FitRecipe)
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+Note = Callable[[str], None]
+
+
+def _say_nothing(note: str) -> None:
+    """What is only of an older tbps's making need not be told."""
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = (), *, note: Note = _say_nothing) -> Recipe:
     """Read the recipe of a training and apply `key=value` overrides through the same checks.
+
+    A loss of a list of sections is named by its kind: `losses.contrastive.temperature=0.02`,
+    `losses.words=null`. note: takes what is called otherwise now than it was in the file.
 
     Raises RecipeError with every problem of the file at once.
     """
-    return _parse(Recipe, _read(path), path.name, overrides)
+    return _parse(Recipe, _read(path), path.name, overrides, note=note)
 
 
 def load_generation_recipe(path: Path, overrides: Sequence[str] = ()) -> GenerationRecipe:
@@ -42,12 +53,20 @@ def load_fit_recipe(path: Path, overrides: Sequence[str] = ()) -> FitRecipe:
     return _parse(FitRecipe, _read(path), path.name, overrides)
 
 
-def parse_recipe(text: str, *, place: str, overrides: Sequence[str] = (), of_checkpoint: bool = False) -> Recipe:
+def parse_recipe(
+    text: str,
+    *,
+    place: str,
+    overrides: Sequence[str] = (),
+    of_checkpoint: bool = False,
+    note: Note = _say_nothing,
+) -> Recipe:
     """Turn YAML text into the recipe of a training; `place` names the text in messages.
 
     of_checkpoint: what an older tbps wrote is read too, where it says nothing of the encoders.
+    note: as in `load_recipe`.
     """
-    return _parse(Recipe, text, place, overrides, of_checkpoint=of_checkpoint)
+    return _parse(Recipe, text, place, overrides, of_checkpoint=of_checkpoint, note=note)
 
 
 def parse_generation_recipe(text: str, *, place: str) -> GenerationRecipe:
@@ -62,7 +81,7 @@ def parse_fit_recipe(text: str, *, place: str) -> FitRecipe:
 
 def dump_recipe(recipe: Recipe | GenerationRecipe | FitRecipe) -> str:
     """Write a recipe, defaults included, as YAML that is read back equal."""
-    tree = recipe.model_dump(mode="json", exclude_none=True)
+    tree = recipe.model_dump(mode="json", exclude_none=True, by_alias=True)
     first = {key: tree.pop(key) for key in ("name", "seed", "data", "proximity") if key in tree}
     return yaml.safe_dump(first | tree, sort_keys=False, allow_unicode=True, width=float("inf"))
 
@@ -89,7 +108,13 @@ def _read(path: Path) -> str:
 
 
 def _parse(
-    kind: type[AnyRecipe], text: str, place: str, overrides: Sequence[str] = (), *, of_checkpoint: bool = False
+    kind: type[AnyRecipe],
+    text: str,
+    place: str,
+    overrides: Sequence[str] = (),
+    *,
+    of_checkpoint: bool = False,
+    note: Note = _say_nothing,
 ) -> AnyRecipe:
     tree = parse_yaml(text, place)
     if not isinstance(tree, dict):
@@ -97,8 +122,15 @@ def _parse(
     _refuse_other_command(kind, tree, place)
     if of_checkpoint and isinstance(tree.get("training"), dict):
         tree["training"].pop("accumulate", None)  # until 0.1.0
+    if kind is Recipe and (translated := translate_losses(tree, place)):
+        note(translated)
     for override in overrides:
-        _apply_override(tree, override)
+        key, value = _read_override(override)
+        settings = translate_override(key, value, tree) if kind is Recipe else [(key, value)]
+        if settings != [(key, value)]:
+            note(describe_override(override, settings))
+        for setting in settings:
+            _apply_override(tree, *setting)
     try:
         return kind.model_validate_json(json.dumps(tree))
     except ValidationError as error:
@@ -108,27 +140,57 @@ def _parse(
 def _refuse_other_command(kind: type[Section], tree: dict[str, Any], place: str) -> None:
     """One message instead of many unknown keys, for a recipe that is given to the wrong command."""
     keys = set(tree)
-    if kind not in KINDS:
+    if kind not in KINDS or keys <= _keys_of(kind):
         return
     for other in KINDS:
-        if keys <= set(other.model_fields) and not keys <= set(kind.model_fields):
+        if keys <= _keys_of(other):
             raise RecipeError(f"{place}: this is a recipe of `tbps {other.COMMAND}`, not of `tbps {kind.COMMAND}`.")
 
 
-def _apply_override(tree: dict[str, Any], override: str) -> None:
+def _keys_of(kind: type[Section]) -> set[str]:
+    return {*kind.model_fields, *(OLD if kind is Recipe else ())}
+
+
+def _read_override(override: str) -> tuple[str, Any]:
     key, equals, value = override.partition("=")
     if not equals or not all(key.split(".")):
         raise RecipeError(f"--set {override}: write it as key=value, for example --set optim.lr=3e-5.")
+    return key, parse_yaml(value, f"--set {key}")
+
+
+def _apply_override(tree: dict[str, Any], key: str, value: Any) -> None:
     *parents, last = key.split(".")
-    branch = tree
+    branch: Any = tree
     for parent in parents:
-        child = branch.setdefault(parent, {})
+        child = _find_kind(branch, parent) if isinstance(branch, list) else branch.setdefault(parent, {})
         if child is None:
             child = branch[parent] = {}
-        if not isinstance(child, dict):
-            raise RecipeError(f"--set {override}: {parent} holds a value, not a section.")
+        if not isinstance(child, dict) and not _is_list_of_sections(child):
+            raise RecipeError(f"--set {key}: {parent} holds a value, not a section.")
         branch = child
-    branch[last] = parse_yaml(value, f"--set {key}")
+    if not isinstance(branch, list):
+        branch[last] = value
+    elif value is None:
+        branch[:] = [section for section in branch if section.get("kind") != last]
+    elif isinstance(value, dict):
+        section = _find_kind(branch, last)
+        section.clear()
+        section.update({"kind": last} | value)
+    else:
+        raise RecipeError(f"--set {key}: {last} is a section; set one of its keys, or null to leave it out.")
+
+
+def _find_kind(sections: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    """The section of a kind in a list; a new one where there is none."""
+    for section in sections:
+        if section.get("kind") == kind:
+            return section
+    sections.append({"kind": kind})
+    return sections[-1]
+
+
+def _is_list_of_sections(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
 
 
 def _explain(problem: Mapping[str, Any], place: str, recipe: type[Section]) -> str:
@@ -155,23 +217,34 @@ def _explain(problem: Mapping[str, Any], place: str, recipe: type[Section]) -> s
 def _find_place(location: Sequence[Any], recipe: type[Section]) -> tuple[list[str], list[str]]:
     """The keys that lead to a problem, as the recipe has them, and the fields of the section it is in.
 
-    Where a section may be of several kinds, pydantic puts the kind among the keys; it is left out here.
+    Where a section may be of several kinds, pydantic puts the kind among the keys; it is left out
+    here. In a list of sections the kind is what `--set` names, and the number is left out.
     """
     keys: list[str] = []
     section: Any = recipe
     kinds: dict[Any, Any] = {}
+    in_list = False
     for part in location[:-1]:
+        if kinds and isinstance(part, int):
+            in_list = True
+            continue
         if part in kinds:
             section, kinds = kinds[part], {}
+            keys += [part] if in_list else []
             continue
         keys.append(str(part))
         field = section.model_fields.get(part) if section else None
-        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())] if field else []
-        sections = [kind for kind in candidates if isinstance(kind, type) and issubclass(kind, Section)]
+        sections = _sections_in(field.annotation) if field else []
         section = sections[0] if len(sections) == 1 else None
         kinds = {_kind_of(kind): kind for kind in sections} if len(sections) > 1 else {}
     keys += [str(part) for part in location[-1:]]
-    return keys, list(section.model_fields) if section else []
+    return keys, [field.alias or name for name, field in section.model_fields.items()] if section else []
+
+
+def _sections_in(annotation: Any) -> list[type[Section]]:
+    if get_origin(annotation) is None:
+        return [annotation] if isinstance(annotation, type) and issubclass(annotation, Section) else []
+    return [section for argument in get_args(annotation) for section in _sections_in(argument)]
 
 
 def _kind_of(section: type[Section]) -> Any:

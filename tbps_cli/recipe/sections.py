@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from tbps_cli.recipe.encoder_sections import BertTextEncoderSection
 from tbps_cli.recipe.fields import Count, Decay, Folders, Positive, Section, Share
+from tbps_cli.recipe.losses import Losses
 from tbps_cli.recipe.model import ImageSection, Model
 
 
@@ -16,7 +17,7 @@ class DataSection(Section):
 
     dataset: str = Field(
         min_length=1,
-        description="cuhk, icfg, rstp, ufine, toy, toy-large, toy-small, toy-tiny, or a .jsonl or .csv file",
+        description="a name that `tbps data list` lists, or a .jsonl or .csv file",
     )
     val_people: Annotated[int, Field(ge=1)] | None = Field(
         None, description="people held out of train to select the best epoch with, where there is no val split"
@@ -50,24 +51,6 @@ class ImagesSection(ImageSection):
     flip: Share = Field(0.0, description="chance that a training image is mirrored")
     crop_padding: int = Field(0, ge=0, le=4096, description="pixels a training image is shifted by at most")
     erase: Share = Field(0.0, description="chance that a rectangle of a training image is painted over")
-
-
-class LossSection(Section):
-    """Keywords of `losses.contrastive.ContrastiveLoss`."""
-
-    temperature: Positive
-    same_person: Literal["negative", "masked", "positive"] = Field(
-        description="what another pair of the same person is; data.sampler person puts none into a batch"
-    )
-
-
-class WordsSection(Section):
-    """Predicting words from images besides; keywords of `PhraseTable` and `Objective`."""
-
-    fewest: Count = Field(30, description="images whose captions hold a word or pair of words, at least")
-    most: Share = Field(0.5, description="share of the images whose captions hold it, at most")
-    alone: Share = Field(0.0, description="share of the training in which words are all that is learnt")
-    weight: Positive = Field(1.0, description="beside the contrastive loss, afterwards")
 
 
 class OptimSection(Section):
@@ -154,8 +137,7 @@ class Recipe(Model):
     data: DataSection
     proximity: ProximitySection | None = None
     images: ImagesSection
-    loss: LossSection
-    words: WordsSection | None = None
+    losses: Losses
     optim: OptimSection
     schedule: ScheduleSection
     captions: CaptionsSection | None = None

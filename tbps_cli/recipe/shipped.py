@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from tbps_cli.errors import OutputError, RecipeError
+from tbps_cli.errors import RecipeError
+from tbps_cli.files import write_whole
+from tbps_cli.recipe.strict_yaml import parse_yaml
+from tbps_cli.results import Result
+
+COMES_ALONG = ("toypedes",)  # weights that are part of tbps
 
 
 def find_recipe(name: str) -> Path:
@@ -34,20 +42,43 @@ def shipped_recipes() -> dict[str, Path]:
     return {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.yaml"))}
 
 
-def describe_recipes() -> dict[str, str]:
-    """What each shipped recipe is for: the first line of its file, which is a comment."""
-    first_lines = {name: path.read_text(encoding="utf-8").splitlines()[0] for name, path in shipped_recipes().items()}
-    return {name: line.lstrip("# ") for name, line in first_lines.items()}
+@dataclass(frozen=True)
+class ShippedRecipe(Result):
+    """A recipe that ships with tbps.
+
+    purpose: the first line of its file, which is a comment. command: what runs it. needs: what does not come with tbps:
+    data sets, and weights from a hub.
+    """
+
+    name: str
+    command: str
+    purpose: str
+    needs: tuple[str, ...]
+
+
+def describe_recipes() -> list[ShippedRecipe]:
+    """List the shipped recipes."""
+    described = []
+    for name, path in shipped_recipes().items():
+        text = path.read_text(encoding="utf-8")
+        tree = parse_yaml(text, str(path))
+        command = {"generate": "generate", "fit": "fit"}.get(name.partition("/")[0], "train")
+        needs = tuple(dict.fromkeys(_list_needs(tree)))
+        described.append(ShippedRecipe(name, command, text.splitlines()[0].lstrip("# "), needs))
+    return described
+
+
+def _list_needs(tree: Mapping[str, Any]) -> Iterator[str]:
+    """What a recipe names that has to be fetched: keys are the same in all kinds of recipes."""
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _list_needs(value)
+        elif key == "dataset" and not str(value).startswith("toy"):
+            yield f"data set {value}"
+        elif key in ("weights", "vocabulary") and isinstance(value, str) and value not in COMES_ALONG:
+            yield value if ":" in value or "/" in value else f"{tree.get('model', 'weights')}/{value}"
 
 
 def copy_recipe(name: str, out: Path, *, overwrite: bool = False) -> Path:
     """Copy a shipped recipe to a file of the user's. Raises RecipeError or OutputError."""
-    text = find_shipped_recipe(name).read_text(encoding="utf-8")
-    try:
-        with out.open("w" if overwrite else "x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise OutputError(f"{out}: exists; choose another name or pass --overwrite.") from None
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be written ({error.strerror}).") from None
-    return out
+    return write_whole(find_shipped_recipe(name).read_bytes(), out, overwrite=overwrite)

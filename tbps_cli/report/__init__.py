@@ -1,1 +1,1 @@
-"""What people look at: contact sheets and HTML pages."""
+"""What people look at: sheets, pages, model cards."""

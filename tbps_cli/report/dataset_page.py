@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tbps_cli.files import refuse_to_replace, write_whole
 from tbps_cli.report.histogram import ShownHistogram, bar_chart
 from tbps_cli.report.html import (
     LICENCE,
@@ -23,7 +24,6 @@ from tbps_cli.report.html import (
     section,
     table,
 )
-from tbps_cli.report.writing import refuse_to_replace, write_whole
 
 MOST_IMAGES = 24  # of one person
 MOST_CAPTIONS = 6  # of one image

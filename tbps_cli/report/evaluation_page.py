@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tbps_cli.files import refuse_to_replace, write_whole
 from tbps_cli.report.chart import ShownMetric, comparison_bar
 from tbps_cli.report.histogram import (
     ShownDistribution,
@@ -33,7 +34,6 @@ from tbps_cli.report.html import (
 )
 from tbps_cli.report.sheet import ShownHit
 from tbps_cli.report.text import percent_text, shorten
-from tbps_cli.report.writing import refuse_to_replace, write_whole
 
 _MEASURES = (
     "Rank-k is the share of queries that find the person among the first k images; mAP and mINP also ask "

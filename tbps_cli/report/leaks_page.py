@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tbps_cli.files import refuse_to_replace, write_whole
 from tbps_cli.report.html import LICENCE, MOST_PICTURES, ShownImage, card, document, image_figure, muted, safe
-from tbps_cli.report.writing import refuse_to_replace, write_whole
 
 MOST_CAPTIONS = 4  # lines beneath an image
 

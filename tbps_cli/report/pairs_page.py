@@ -15,6 +15,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from tbps_cli.files import refuse_to_replace, write_whole
 from tbps_cli.report.chart import ShownMetric, comparison_bar
 from tbps_cli.report.histogram import bar_chart
 from tbps_cli.report.html import (
@@ -33,7 +34,6 @@ from tbps_cli.report.html import (
 from tbps_cli.report.pairs_matrix import change_matrix, count_scores
 from tbps_cli.report.sheet import fit, read_or_explain
 from tbps_cli.report.text import clean, percent_text, shorten
-from tbps_cli.report.writing import refuse_to_replace, write_whole
 
 MOST_CAPTIONS = 4  # of a pair
 

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tbps_cli.files import refuse_to_replace, write_whole
 from tbps_cli.report.chart import CurvePoint, ShownMetric, comparison_bar, line_chart
 from tbps_cli.report.html import card, commands_block, document, facts_card, hits_list, muted, safe, section
 from tbps_cli.report.sheet import COSINE, ShownHit
 from tbps_cli.report.text import percent_text, shorten
-from tbps_cli.report.writing import refuse_to_replace, write_whole
 
 _SCORES = "A score is a {}: it puts the gallery in order, and identifies nobody."
 _MEASURES = (

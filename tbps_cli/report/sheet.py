@@ -17,8 +17,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from tbps_cli.data.transforms import read_image
 from tbps_cli.errors import DataError
+from tbps_cli.files import refuse_to_replace, write_whole
 from tbps_cli.report.text import clean, score_text, shorten
-from tbps_cli.report.writing import refuse_to_replace, write_whole
 
 # Pixels.
 CELL = (150, 300)  # of one image: people are tall

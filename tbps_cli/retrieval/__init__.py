@@ -1,1 +1,1 @@
-"""Finding people in a gallery, and measuring how well they were found."""
+"""Finding people in a gallery."""

@@ -37,7 +37,8 @@ class MappedGallery:
     """Compares each query with each row of a matrix of halves.
 
     Scores are float64 products, rounded to float32; of equal ones the lower row comes first. Rows are taken for unit
-    vectors: one that proves to be longer or not finite is an error, but a search looks for none.
+    vectors: one that proves to be longer or not finite is an error, but a search looks for none. Several threads may
+    search at once.
 
     Args:
         matrix: (N, D) float16, rows one after the other; usually a memory map.
@@ -48,7 +49,9 @@ class MappedGallery:
             raise ValueError(f"a matrix of halves, row after row, not {matrix.dtype} {matrix.shape}")
         self.count = len(matrix)
         self._matrix = matrix
+        self._threads = torch.get_num_threads()  # not asked of a search: another may have set it to one meanwhile
         self._adds_in_float32 = _adds_in_float32(matrix.shape[1])
+        _warn_of_read_only_memory(matrix[:1])
 
     @torch.no_grad()
     def search(self, queries: Tensor, k: int, allowed: np.ndarray | None = None) -> Hits:
@@ -69,11 +72,11 @@ class MappedGallery:
         step = ROWS_FOR_ONE if self._takes_halves(queries) else ROWS_AT_ONCE
         starts = iter(range(0, self.count if k else 0, step))
         turn = threading.Lock()
-        threads = min(torch.get_num_threads(), -(-self.count // step))
+        threads = min(self._threads, -(-self.count // step))
         if threads == 1:
             self._look_through(starts, step, parts, shortlists, allowed, turn)
         else:
-            with _each_alone(threads) as pool:
+            with _each_alone(threads, afterwards=self._threads) as pool:
                 looking = [
                     pool.submit(self._look_through, starts, step, parts, shortlists, allowed, turn)
                     for _ in range(threads)
@@ -93,7 +96,7 @@ class MappedGallery:
         turn: threading.Lock,
     ) -> None:
         """Take blocks of rows until none is left; several threads do, each with buffers of its own."""
-        askers = [self._asker(part) for part in parts]
+        scorers = [self._scorer(part) for part in parts]
         for start in starts:
             stop = min(start + step, self.count)
             rows = rows_between(start, stop, allowed)
@@ -104,20 +107,20 @@ class MappedGallery:
                 block = block[rows - start]
             elif len(rows) < stop - start:
                 chosen = rows - start
-            for asker, shortlist in zip(askers, shortlists, strict=True):
-                scores = asker.score(block)
-                if not scores.T.max() <= asker.largest:  # NaN is not; transposed, since scores lie so
+            for scorer, shortlist in zip(scorers, shortlists, strict=True):
+                scores = scorer.score(block)
+                if not scores.T.max() <= scorer.largest:  # NaN is not; transposed, since scores lie so
                     raise FeatureError(
                         f"rows {start} to {stop - 1} of the gallery are not all unit vectors, so they cannot be "
                         "compared. Find out which are damaged: tbps gallery verify GALLERY; then embed them again."
                     )
                 with turn:
                     if chosen is None:
-                        shortlist.offer(scores, asker.error, block, rows)
+                        shortlist.offer(scores, scorer.error, block, rows)
                     else:
-                        shortlist.offer(scores[:, chosen], asker.error, block, rows, chosen)
+                        shortlist.offer(scores[:, chosen], scorer.error, block, rows, chosen)
 
-    def _asker(self, queries: Tensor) -> _Halves | _Floats:
+    def _scorer(self, queries: Tensor) -> _Halves | _Floats:
         return _Halves(queries) if self._takes_halves(queries) else _Floats(queries)
 
     def _takes_halves(self, queries: Tensor) -> bool:
@@ -142,7 +145,7 @@ class _Halves:
 
     def score(self, block: np.ndarray) -> Tensor:
         """(b, D) float16 -> (1, b) float32."""
-        return torch.mv(_as_tensor(block), self._query).float()[None]
+        return torch.mv(torch.from_numpy(block), self._query).float()[None]
 
 
 class _Floats:
@@ -163,27 +166,32 @@ class _Floats:
     def score(self, block: np.ndarray) -> Tensor:
         """(b, D) float16 -> (Q, b) float32, valid until the next call; in memory the queries of a row lie together."""
         scores = self._scores[: len(block)]
-        for rows, part in zip(_as_tensor(block).split(ROWS_IN_CACHE), scores.split(ROWS_IN_CACHE), strict=True):
+        for rows, part in zip(torch.from_numpy(block).split(ROWS_IN_CACHE), scores.split(ROWS_IN_CACHE), strict=True):
             torch.mm(self._cache[: len(rows)].copy_(rows), self._queries, out=part)
         return scores.T
 
 
 @contextmanager
-def _each_alone(threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads in each of which torch uses one thread: blocks are shared out, and nobody waits within one."""
-    before = torch.get_num_threads()
+def _each_alone(threads: int, *, afterwards: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads in each of which torch uses one thread: blocks are shared out, and nobody waits within one.
+
+    afterwards: how many threads torch uses again then. Setting it in one thread sets it for all new ones.
+    """
     try:
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             yield pool
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(afterwards)
 
 
-def _as_tensor(block: np.ndarray) -> Tensor:
-    """The same memory. A map is read-only, of which torch warns; nobody writes to it here."""
+def _warn_of_read_only_memory(rows: np.ndarray) -> None:
+    """Let torch warn, unheard, of a map that is read-only: it does so once a process, and nothing is written here.
+
+    Not in a search: filters of warnings are those of all threads.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(block)
+        torch.from_numpy(rows)
 
 
 def _adds_in_float32(dimension: int) -> bool:

@@ -1,1 +1,1 @@
-"""One verb, one function: plain arguments in, a path or a report out."""
+"""One verb, one function: plain arguments in, a result out."""

@@ -6,18 +6,19 @@ import json
 import shlex
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from tbps_cli.assembly.datasets import open_dataset
 from tbps_cli.assembly.models import load_encoder
 from tbps_cli.features import open_features
+from tbps_cli.files import refuse_to_replace, write_whole
 from tbps_cli.recipe import Recipe
 from tbps_cli.report.chart import CurvePoint, ShownMetric
 from tbps_cli.report.search_page import ShownSearch, write_demo_page
-from tbps_cli.report.writing import refuse_to_replace, write_whole
+from tbps_cli.results import Result
 from tbps_cli.retrieval.gallery import ExactGallery
+from tbps_cli.retrieval.metrics.retrieval import METRICS
 from tbps_cli.runtime import SILENCE, Progress, find_device
 from tbps_cli.stages.embed.split import embed_dataset
 from tbps_cli.stages.evaluate.evaluate import Evaluation, evaluate_features
@@ -43,7 +44,7 @@ SHOWN_HITS = 10
 
 
 @dataclass(frozen=True)
-class DemoResult:
+class DemoResult(Result):
     """What the demo made, and how good it is."""
 
     page: Path
@@ -52,10 +53,6 @@ class DemoResult:
     evaluation: Evaluation
     short_queries: ShortQueryReport
     seconds: float
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 def demo(recipe: Recipe, out: Path, *, device: str = "auto", progress: Progress = SILENCE) -> DemoResult:
@@ -126,16 +123,15 @@ def _show_searches(searches: Sequence[Sequence[Hit]], truths: list[ImageTruth]) 
 
 def _list_metrics(evaluation: Evaluation, short: ShortQueryReport) -> list[ShownMetric]:
     measured, oracle = evaluation.text_to_image, evaluation.oracle
-    names = {"rank-1": "rank_1", "rank-5": "rank_5", "rank-10": "rank_10", "mAP": "mean_ap", "mINP": "mean_inp"}
     return [
-        *(ShownMetric(name, getattr(measured, field), getattr(oracle, field, None)) for name, field in names.items()),
+        *(ShownMetric(name, getattr(measured, field), getattr(oracle, field, None)) for name, field in METRICS.items()),
         ShownMetric("short queries: attributes right in the first five", short.share, short.bound),
     ]
 
 
 def _read_curve(result: TrainResult) -> list[CurvePoint]:
     lines = Run(result.run).read_metrics()
-    names = {"rank-1": "val/rank_1", "rank-10": "val/rank_10", "mAP": "val/mean_ap"}
+    names = {name: f"val/{METRICS[name]}" for name in ("rank-1", "rank-10", "mAP")}
     return [
         CurvePoint(int(line["epoch"]), {name: line[key] for name, key in names.items() if key in line})
         for line in lines

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
+
+from tbps_cli.results import Result
 
 PACKAGES = (
     "torch", "torchvision", "open_clip_torch", "diffusers", "transformers", "timm", "click", "rich", "PyYAML",
@@ -16,7 +18,7 @@ EXTRAS = ("tensorboard", "onnx", "onnxscript")
 
 
 @dataclass(frozen=True)
-class Diagnosis:
+class Diagnosis(Result):
     """Versions, devices, and what is wrong: each trap with its cure."""
 
     python: str
@@ -24,10 +26,6 @@ class Diagnosis:
     packages: dict[str, str]
     devices: dict[str, str]
     traps: tuple[str, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 def diagnose() -> Diagnosis:

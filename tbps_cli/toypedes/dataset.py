@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,9 @@ from typing import Any
 import PIL
 
 from tbps_cli.errors import OutputError
+from tbps_cli.files import whole_folder
 from tbps_cli.toypedes.drawing_pool import draw_images, usable_cores
 from tbps_cli.toypedes.plan import SIZES, ToySize, plan_dataset
-from tbps_cli.toypedes.staging import staged_folder, sync
 from tbps_cli.toypedes.truth import ImageTruth, read_truths, to_line
 
 __all__ = ["DRAWING_VERSION", "SIZES", "ToySize", "draw_dataset", "is_current", "plan_dataset", "read_truth"]
@@ -34,6 +34,7 @@ __all__ = ["DRAWING_VERSION", "SIZES", "ToySize", "draw_dataset", "is_current", 
 FORMAT_VERSION = 1  # of the files' layout
 DRAWING_VERSION = 1  # of people, views, captions and pixels: raise it when any of them changes
 MARKER = "toypedes.json"
+PATIENCE = 3600.0  # seconds to wait for a process that draws the same
 README = """\
 ToyPEDES: pedestrians drawn by a program from random numbers, with captions. It shows nobody.
 Licence: CC0 1.0, public domain (https://creativecommons.org/publicdomain/zero/1.0/).
@@ -65,9 +66,12 @@ def draw_dataset(
     if is_current(root, size, seed):
         return root
     _refuse_occupied(root, size, seed)
+    place = root.resolve()  # a link to a folder stays a link
+    with suppress(OSError):
+        place.rmdir()  # if it is empty
     try:
-        with staged_folder(root) as staging:
-            _write_dataset(staging, size, seed, processes or usable_cores(), progress)
+        with whole_folder(place, patience=PATIENCE) as folder:
+            _write_dataset(folder, size, seed, processes or usable_cores(), progress)
     except OutputError:
         if not is_current(root, size, seed):  # somebody else drew the same, and was faster
             raise
@@ -119,7 +123,6 @@ def _write_dataset(
     _write_json(folder / "reid_raw.json", records)
     _write_json(folder / MARKER, _marker(size, seed), indent=2)
     (folder / "README.txt").write_text(README.format(size=size, seed=seed), encoding="utf-8")
-    sync(folder / "truth.jsonl")
 
 
 def _to_record(truth: ImageTruth) -> dict[str, Any]:
@@ -157,7 +160,6 @@ def _read_marker(root: Path) -> dict[str, Any] | None:
 
 def _write_json(path: Path, content: Any, indent: int | None = None) -> None:
     path.write_text(json.dumps(content, indent=indent) + "\n", encoding="utf-8")
-    sync(path)
 
 
 def _count(folder: Path, ending: str) -> int:

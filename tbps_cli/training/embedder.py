@@ -1,4 +1,4 @@
-"""A batch through both encoders, with feature mixup at the seam; knows nothing of losses."""
+"""A batch through both encoders, with feature mixup at the seam; knows nothing of what it costs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from tbps_cli.losses.term import Encoded
 
 
 class Mix(Protocol):
@@ -54,22 +56,22 @@ class PairEmbedder:
 
     def __call__(
         self, images: Tensor, token_ids: Tensor | None, token_mask: Tensor | None, mix: Any = None
-    ) -> tuple[Tensor, ...]:
-        """Images (B, 3, H, W) and tokens (B, L) -> embeddings (B, D) of both, not normalised.
+    ) -> tuple[Encoded, ...]:
+        """Images (B, 3, H, W) and token ids (B, L) -> embeddings, not normalised, and tokens of both.
 
-        Without tokens, the embeddings of the images alone.
+        Without token ids, those of the images alone.
         """
         hidden = self._image_stem(images)
         if mix is not None and self.mixup is not None:
             hidden = self.mixup.mix_hidden(hidden, mix)
-        embedded = self._image_trunk(hidden).embedding
+        of_images = self._image_trunk(hidden)
         if token_ids is None or token_mask is None:
-            return (embedded,)
+            return (of_images,)
         hidden = self._text_stem(token_ids, token_mask)
         if mix is not None and self.mixup is not None and self.mixup.target == "pair":
             hidden = self.mixup.mix_hidden(hidden, mix, token_mask)
             token_mask = self.mixup.mix_mask(token_mask, mix)
-        return embedded, self._text_trunk(hidden, token_mask).embedding
+        return of_images, self._text_trunk(hidden, token_mask)
 
 
 def _encoders_of(dual: Any) -> tuple[Any, Any]:

@@ -9,6 +9,10 @@ In micro-batches the encoders run twice: first for the embeddings alone, then, w
 of these, for the parameters' gradients, so that the activations of one micro-batch at a time are
 kept. The negatives are those of the whole batch all the same.
 
+A term that looks at each pair by itself is computed where the tokens are, in the pass through
+the encoders that is gone back through, and divided by the count of the whole batch: its sum
+over all micro-batches and processes is the mean, and so is its gradient.
+
 Source: Gao, Zhang, Han and Callan, "Scaling Deep Contrastive Learning Batch Size under Memory
 Limited Setup", 2021, arXiv 2101.06983.
 Differs: random states are not kept; each micro-batch has a seed and starts from it both times.
@@ -24,6 +28,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tbps_cli.losses.term import EmbeddedBatch, Encoded, EncodedRows
 from tbps_cli.processes import ALONE, Processes
 from tbps_cli.training.batches.batch import PairBatch
 from tbps_cli.training.batches.sampler import derive_seed
@@ -58,23 +63,31 @@ class WholeBatchGradient:
         the loss is multiplied by before, for half precision. All processes hold equally many pairs.
         """
         parts = self._cut(batch, seed)
-        with_texts = self.objective.needs_texts(done)
+        with_texts, with_rows = self.objective.needs_texts(done), self.objective.needs_rows(done)
         if len(parts) == 1:
-            embedded = self._embed(parts[0], with_texts)
-            leaves = [rows.detach().requires_grad_() for rows in embedded]
+            encoded = self._encode(parts[0], with_texts)
+            leaves = [half.embedding.detach().requires_grad_() for half in encoded]
         else:
             # Recorded although it is not needed: the same computation as the second time, to the last bit, also
             # where it was compiled. It is let go at once, so the most memory is what one part needs either way.
-            first = [[rows.detach() for rows in self._embed(part, with_texts)] for part in parts]
+            first = [[half.embedding.detach() for half in self._encode(part, with_texts)] for part in parts]
             leaves = [torch.cat(rows).requires_grad_() for rows in zip(*first, strict=True)]
         loss = self._weigh(leaves, batch, done, self._gather_shares(parts))
-        scale(loss).backward()
+        if loss is not None:
+            scale(loss).backward()
+        counts = self._count(batch, done) if with_rows else []
+        of_rows: list[Tensor] = []
         for part in parts:
             if len(parts) > 1:
-                embedded = self._embed(part, with_texts)
-            torch.autograd.backward(embedded, [_gradient_of(leaf)[part.rows] for leaf in leaves])
+                encoded = self._encode(part, with_texts)
+            roots, gradients = _pair_up(encoded, leaves, part)
+            if with_rows:
+                own = self._weigh_rows(part, encoded, done, counts)
+                of_rows.append(own.detach())
+                roots, gradients = [*roots, scale(own)], [*gradients, None]
+            torch.autograd.backward(roots, gradients)
         self._add_up()
-        return float(loss.detach())
+        return self._sum_up(loss, of_rows)
 
     def _cut(self, batch: PairBatch, seed: int) -> list[_Part]:
         parts, start = [], 0
@@ -86,7 +99,7 @@ class WholeBatchGradient:
             start += len(rows)
         return parts
 
-    def _embed(self, part: _Part, with_texts: bool) -> tuple[Tensor, ...]:
+    def _encode(self, part: _Part, with_texts: bool) -> tuple[Encoded, ...]:
         torch.manual_seed(part.seed)  # dropout takes torch's own generators, and only those
         images, token_ids, token_mask = (
             rows[part.rows] for rows in (part.batch.images, part.batch.token_ids, part.batch.token_mask)
@@ -96,12 +109,28 @@ class WholeBatchGradient:
                 return self.embedder(images, token_ids, token_mask, part.mix)
             return self.embedder(images, None, None, part.mix)
 
-    def _weigh(self, leaves: list[Tensor], batch: PairBatch, done: float, shares: Tensor | None) -> Tensor:
-        """The loss of the batches of all processes."""
+    def _weigh(self, leaves: list[Tensor], batch: PairBatch, done: float, shares: Tensor | None) -> Tensor | None:
+        """What the terms of the whole batch say of the batches of all processes."""
         images, *texts = (self._put_among_others(leaf) for leaf in leaves)
         person_ids, image_ids = self.processes.gather(batch.person_ids), self.processes.gather(batch.image_ids)
         with self.autocast():
-            return self.objective(images, texts[0] if texts else None, person_ids, image_ids, done, shares)
+            whole = EmbeddedBatch(images, texts[0] if texts else None, person_ids, image_ids, shares)
+            return self.objective.of_batch(whole, done)
+
+    def _count(self, batch: PairBatch, done: float) -> list[int]:
+        """What the terms of rows divide by: the counts of all processes."""
+        counts = self.objective.count_rows(batch.token_ids, batch.token_mask, done)
+        self.processes.add_up([counts])
+        return [int(count) for count in counts]
+
+    def _weigh_rows(self, part: _Part, encoded: tuple[Encoded, ...], done: float, counts: list[int]) -> Tensor:
+        """What the terms of rows say of a micro-batch."""
+        assert part.mix is None, "tokens of mixed pairs are of no pair"
+        batch, images, texts = part.batch, encoded[0], encoded[1] if len(encoded) > 1 else None
+        ids = (values[part.rows] for values in (batch.token_ids, batch.token_mask, batch.person_ids, batch.image_ids))
+        with self.autocast():
+            rows = EncodedRows(images, texts, *ids)
+            return self.objective.of_rows(rows, done, counts)
 
     def _put_among_others(self, leaf: Tensor) -> Tensor:
         """(b, D) -> (B, D): the rows of all processes; only its own carry gradient."""
@@ -131,11 +160,20 @@ class WholeBatchGradient:
         that cannot do without the text encoder for a while unless it searches each graph, averages
         where here is to be summed, and has to be kept silent for all micro-batches but the last.
         """
-        own = [parameter.grad for parameter in self.embedder.dual.parameters() if parameter.grad is not None]
-        shared = [parameter.grad for parameter in self.objective.parameters() if parameter.grad is not None]
+        own = [*self.embedder.dual.parameters(), *self.objective.parameters_of("rows")]
+        shared = [parameter.grad for parameter in self.objective.parameters_of("batch") if parameter.grad is not None]
         for gradient in shared:
             gradient.div_(self.processes.count)  # every process has the whole batch's
-        self.processes.add_up(own + shared)
+        self.processes.add_up([parameter.grad for parameter in own if parameter.grad is not None] + shared)
+
+    def _sum_up(self, loss: Tensor | None, of_rows: list[Tensor]) -> float:
+        """The loss as all processes know it: that of the whole batch, and those of everybody's rows."""
+        if not of_rows:
+            assert loss is not None, "a term acts at every point of the training"
+            return float(loss.detach())
+        of_all = torch.stack(of_rows).sum()
+        self.processes.add_up([of_all])
+        return float(of_all if loss is None else loss.detach() + of_all)
 
 
 @dataclass(frozen=True)
@@ -152,6 +190,9 @@ class _Part:
         return self.rows.stop - self.rows.start
 
 
-def _gradient_of(leaf: Tensor) -> Tensor:
-    assert leaf.grad is not None, "the objective looks at every embedding it asked for"
-    return leaf.grad
+def _pair_up(
+    encoded: tuple[Encoded, ...], leaves: list[Tensor], part: _Part
+) -> tuple[list[Tensor], list[Tensor | None]]:
+    """The embeddings of a part that the terms of the whole batch looked at, each with its gradient."""
+    looked_at = [(half, leaf.grad) for half, leaf in zip(encoded, leaves, strict=True) if leaf.grad is not None]
+    return [half.embedding for half, _ in looked_at], [gradient[part.rows] for _, gradient in looked_at]

@@ -1,70 +1,94 @@
-"""What a batch costs: the contrastive loss, and word prediction where a recipe asks for it."""
+"""What a batch costs: a sum of weighted terms, each of which acts for a part of the training.
+
+Knows no loss by name; what a term is handed and says of itself is in `losses.term`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor, nn
+
+from tbps_cli.losses.term import EmbeddedBatch, EncodedRows, Needs, Term
+
+
+@dataclass(frozen=True)
+class ScheduledTerm:
+    """A term that acts while start <= progress < until, where progress is the share of the training that is done.
+
+    weight: beside other terms. While it acts alone the term is taken as it is, for a factor of
+    the whole loss is only another learning rate.
+    """
+
+    term: Term
+    weight: float = 1.0
+    start: float = 0.0
+    until: float = 1.0
+
+    def acts(self, progress: float) -> bool:
+        """Whether it does at this point; one that acts until 1 acts to the end."""
+        return self.start <= progress and (progress < self.until or self.until >= 1.0)
 
 
 class Objective(nn.Module):
-    """The loss of a batch of embeddings at a point of the training.
+    """The sum of terms, by the names that a recipe gives them: `terms.NAME.…` in its state.
 
-    normalise: (B, D) -> unit vectors, for the contrastive loss.
-    words: predicts phrases from image embeddings; `find_phrases` gives the phrases of rows of
-    records. In the first share `alone` of the training that is all, and the text encoder rests;
-    afterwards it is added to the contrastive loss with `weight`.
-    two_targets: what an image that feature mixup made of two is to the contrastive loss. False:
-    its caption was mixed likewise, and the two are a pair like any other. True: it matches the
-    captions of both, each with its share.
+    At every point of the training at least one of them must act.
     """
 
-    def __init__(
-        self,
-        contrastive: nn.Module,
-        normalise: Callable[[Tensor], Tensor],
-        words: nn.Module | None = None,
-        find_phrases: Callable[[Tensor], Tensor] | None = None,
-        *,
-        alone: float = 0.0,
-        weight: float = 1.0,
-        two_targets: bool = False,
-    ) -> None:
+    def __init__(self, terms: Mapping[str, ScheduledTerm]) -> None:
         super().__init__()
-        assert (words is None) == (find_phrases is None)
-        self.contrastive, self.normalise = contrastive, normalise
-        self.words, self.find_phrases = words, find_phrases
-        self.alone, self.weight, self.two_targets = alone, weight, two_targets
+        self.schedule = dict(terms)
+        self.terms = nn.ModuleDict({name: scheduled.term for name, scheduled in terms.items()})
 
     def needs_texts(self, progress: float) -> bool:
-        """Whether the loss looks at captions when the share `progress` (0 to 1) of the training is done."""
-        return self.words is None or progress >= self.alone
+        """Whether any acting term looks at captions."""
+        return any(part.term.needs_texts for part in self._acting(progress))
 
-    def forward(
-        self,
-        images: Tensor,
-        texts: Tensor | None,
-        person_ids: Tensor,
-        image_ids: Tensor,
-        progress: float,
-        shares: Tensor | None = None,
-    ) -> Tensor:
-        """The loss of embeddings (B, D), not normalised; `texts` is None while it needs none.
+    def needs_rows(self, progress: float) -> bool:
+        """Whether any acting term looks at the tokens of its own rows."""
+        return any(part.term.needs == "rows" for part in self._acting(progress))
 
-        shares (B, B): how much of image j is in row i of `images`, where they were mixed.
+    def fullest_point(self) -> float:
+        """The progress at which most terms act; the latest one, where it is several."""
+        starts = sorted((part.start for part in self.schedule.values()), reverse=True)
+        return max(starts, key=lambda start: len(self._acting(start)))
+
+    def of_batch(self, batch: EmbeddedBatch, progress: float) -> Tensor | None:
+        """What the terms of the whole batch come to, a scalar; None where none acts."""
+        acting = self._acting(progress, "batch")
+        # Backward goes from what was computed last to what was first: gradients are added up in the order of the list.
+        losses = [part.weight * part.term(batch) for part in reversed(acting)][::-1]
+        return _add(losses) if losses else None
+
+    def count_rows(self, token_ids: Tensor, token_mask: Tensor, progress: float) -> Tensor:
+        """(T,) int64: by what each acting term of rows divides, as far as these rows go."""
+        return torch.tensor([part.term.count(token_ids, token_mask) for part in self._acting(progress, "rows")])
+
+    def of_rows(self, rows: EncodedRows, progress: float, counts: Sequence[int]) -> Tensor:
+        """What the rows of a micro-batch add to the loss of the whole batch, a scalar.
+
+        counts (T,): `count_rows` of the whole batch.
         """
-        predicted = None
-        if self.words is not None and self.find_phrases is not None:
-            phrases = self.find_phrases(image_ids.cpu()).to(images.device)  # (B, C)
-            if shares is not None:
-                phrases = shares.to(phrases.dtype) @ phrases
-            predicted = self.words(images, phrases)
-            if texts is None:
-                return predicted
-        assert texts is not None
-        unit_vectors = self.normalise(images), self.normalise(texts)
-        if self.two_targets and shares is not None:
-            loss = self.contrastive(*unit_vectors, person_ids, match=shares)
-        else:
-            loss = self.contrastive(*unit_vectors, person_ids)
-        return loss if predicted is None else loss + self.weight * predicted
+        parts = zip(self._acting(progress, "rows"), counts, strict=True)
+        return _add([part.weight * part.term(rows) / max(count, 1) for part, count in parts])
+
+    def parameters_of(self, needs: Needs) -> list[nn.Parameter]:
+        """Parameters of the terms that need the whole batch, or their own rows."""
+        terms = [part.term for part in self.schedule.values() if part.term.needs == needs]
+        return [parameter for term in terms for parameter in term.parameters()]
+
+    def _acting(self, progress: float, needs: Needs | None = None) -> list[ScheduledTerm]:
+        acting = [part for part in self.schedule.values() if part.acts(progress)]
+        if len(acting) == 1:
+            acting = [replace(acting[0], weight=1.0)]
+        return [part for part in acting if needs in (None, part.term.needs)]
+
+
+def _add(losses: Sequence[Tensor]) -> Tensor:
+    total = losses[0]
+    for loss in losses[1:]:
+        total = total + loss
+    return total

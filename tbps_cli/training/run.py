@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from tbps_cli.errors import DependencyError, OutputError, TrainingError
+from tbps_cli.files import unwritable, write_whole
 
 RECIPE, METRICS, BAD_BATCH = "recipe.yaml", "metrics.jsonl", "bad-batch"
 
@@ -27,20 +28,32 @@ class Run:
 
     @classmethod
     def open(
-        cls, folder: Path, recipe: str, *, resume: bool, overwrite: bool = False, tensorboard: bool = False
+        cls,
+        folder: Path,
+        recipe: str,
+        *,
+        resume: bool,
+        overwrite: bool = False,
+        tensorboard: bool = False,
+        is_same: Callable[[str], bool] = lambda known: False,
     ) -> Run:
         """Make the folder of a new run, or open the one to go on with.
 
         A folder that holds a recipe and nothing else is of a run that never began, and is taken for a new one.
+        is_same: whether the recipe in the folder says the same as `recipe`, where it says so in other words.
         Raises OutputError for a folder that is in use, TrainingError for another recipe's run.
         """
         known = folder / RECIPE
         try:
             if known.exists() and [path.name for path in folder.iterdir()] == [RECIPE]:
                 if known.read_text(encoding="utf-8") != recipe:
-                    _write_whole(known, recipe)
+                    write_whole(recipe.encode(), known, overwrite=True)
                 return cls(folder, tensorboard=tensorboard)
-            if known.exists() and resume and known.read_text(encoding="utf-8") != recipe:
+            if (
+                known.exists()
+                and resume
+                and not ((text := known.read_text(encoding="utf-8")) == recipe or is_same(text))
+            ):
                 raise TrainingError(
                     f"{folder}: was trained with another recipe ({known}). Give the same recipe and the same "
                     "--set to resume it, or another --out to start a new run."
@@ -54,11 +67,11 @@ class Run:
                 )
             folder.mkdir(parents=True, exist_ok=True)
             if not known.exists():
-                _write_whole(known, recipe)
+                write_whole(recipe.encode(), known, overwrite=True)
         except UnicodeDecodeError:
             raise OutputError(f"{known}: not a recipe that tbps wrote. Choose another --out.") from None
         except OSError as error:
-            raise OutputError(f"{folder}: cannot be written ({error.strerror}). Choose another --out.") from None
+            raise unwritable(folder, error, "--out") from None
         return cls(folder, tensorboard=tensorboard)
 
     def read_metrics(self) -> list[dict[str, Any]]:
@@ -79,10 +92,8 @@ class Run:
     def forget_after(self, epoch: int) -> None:
         """Drop the metrics of epochs that `last/` does not hold. Raises OutputError."""
         kept = [line for line in self.read_metrics() if line["epoch"] <= epoch]
-        try:
-            _write_whole(self.folder / METRICS, "".join(json.dumps(line) + "\n" for line in kept))
-        except OSError as error:
-            raise OutputError(f"{self.folder / METRICS}: cannot be written ({error.strerror}).") from None
+        text = "".join(json.dumps(line) + "\n" for line in kept)
+        write_whole(text.encode(), self.folder / METRICS, overwrite=True)
 
     def log(self, metrics: Mapping[str, float]) -> None:
         """Add one epoch's line, and its points to the curves. Raises OutputError on a full disk."""
@@ -90,17 +101,11 @@ class Run:
             with (self.folder / METRICS).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(metrics) + "\n")
         except OSError as error:
-            raise OutputError(f"{self.folder / METRICS}: cannot be written ({error.strerror}).") from None
+            raise unwritable(self.folder / METRICS, error) from None
         if self.board is not None:
             for name, value in metrics.items():
                 self.board.add_scalar(name, value, int(metrics["epoch"]))
             self.board.flush()
-
-
-def _write_whole(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
 
 
 def _clear(folder: Path) -> None:

@@ -20,6 +20,8 @@ from tbps_cli.training.gradients import WholeBatchGradient
 from tbps_cli.training.objective import Objective
 
 SMALLEST_LOSS_SCALE = 2.0**-14  # a half-precision gradient that overflows even with this is not finite at all
+# Names in the state of a training by tbps 0.1.0, and what they are now.
+RENAMED = {"objective.words.": "objective.terms.words.loss."}
 
 
 class Trainer:
@@ -150,6 +152,7 @@ class Trainer:
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Take up where `state` was taken. Raises TrainingError when it does not fit the model."""
+        state = {_name_of_today(name): value for name, value in state.items()}
         optimizer = self.optimizer.state_dict()
         optimizer["state"] = {}
         for name, value in _below(state, "optimizer").items():
@@ -171,3 +174,10 @@ class Trainer:
 
 def _below(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name[len(prefix) + 1 :]: value for name, value in state.items() if name.startswith(f"{prefix}.")}
+
+
+def _name_of_today(name: str) -> str:
+    for old, new in RENAMED.items():
+        if name.startswith(old):
+            return new + name.removeprefix(old)
+    return name

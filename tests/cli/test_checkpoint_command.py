@@ -10,10 +10,13 @@ import onnxruntime
 import pytest
 import torch
 
+import tbps_cli
 from tbps_cli.assembly.models import load_encoder
 from tbps_cli.checkpoint import open_checkpoint
+from tbps_cli.proximity.lexicon.reading import SHIPPED as LEXICON
+from tbps_cli.recipe import dump_recipe
 from tests.doubles.command import fail_tbps, run_tbps
-from tests.doubles.tiny import TinyRun
+from tests.doubles.tiny import TinyRun, tiny_recipe
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +104,25 @@ def test_the_card_does_not_say_where_its_author_kept_things() -> None:
 
     text = "data:\n  dataset: /home/anna/secret/mine.jsonl\ntext_encoder:\n  vocabulary: google-bert/bert\n"
     assert _without_places(text) == text.replace("/home/anna/secret/", "")
+
+
+def test_no_exported_file_says_where_its_author_kept_things(tiny: TinyRun, tmp_path: Path) -> None:
+    secret = tmp_path / "home of anna" / "secret"
+    secret.mkdir(parents=True)
+    data = secret / "mine.jsonl"
+    assert run_tbps("data", "convert", "toy-tiny", "--out", data, "--root", tiny.root).exit_code == 0
+    run, out = secret / "run", tmp_path / "model"
+    changes = [f"data.dataset={data}", "captions={shorten: 0.5}", f"captions.lexicon={LEXICON}", "training.epochs=1"]
+    recipe = secret / "my recipe.yaml"
+    recipe.write_text(dump_recipe(tiny_recipe(*changes)))
+    trained = run_tbps("train", recipe, "--root", tiny.root / "ToyPEDES-tiny/imgs", "--out", run, "--device", "cpu")
+    assert trained.exit_code == 0, trained.stderr
+    assert run_tbps("checkpoint", "export", run, "--out", out, "--onnx").exit_code == 0
+    package = str(Path(tbps_cli.__file__).parent)
+    said = {path.name: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert {"recipe.yaml", "model.yaml", "README.md", "image_encoder.onnx"} <= set(said)
+    assert b"mine.jsonl" in said["recipe.yaml"]
+    for name, content in said.items():
+        for place in ("home of anna", "secret", str(tmp_path), package, str(Path.home())):
+            assert place.encode() not in content, f"{name} names {place}"
+    assert run_tbps("checkpoint", "show", out).exit_code == 0

@@ -18,7 +18,8 @@ from tbps_cli.cli.main import tbps
 from tbps_cli.features import FeatureInfo, FeatureWriter, open_features
 from tbps_cli.stages.embed.parts import PartFolder
 from tbps_cli.stages.gallery import rewrite as stage
-from tbps_cli.stages.gallery.index import index_gallery, index_path
+from tbps_cli.stages.gallery.index import index_gallery
+from tbps_cli.stages.search.index_file import index_path
 from tests.doubles.command import fail_tbps, run_tbps
 
 NASTY = ["a\nb.jpg", "\"<b>&amp;'.jpg", "über/人.jpg", "\x1b[31m.jpg", "[bold]x.jpg"]

@@ -18,15 +18,15 @@ import torch
 from tbps_cli.cli import gallery_index
 from tbps_cli.errors import FeatureError, FeatureMismatchError, QueryError
 from tbps_cli.features import FeatureInfo, FeatureWriter, open_features
-from tbps_cli.retrieval.faiss.index import FaissGallery, read_header
-from tbps_cli.retrieval.faiss.parameters import KINDS, RECALL_POOR, MeasuredRecall
+from tbps_cli.retrieval.faiss.header import KINDS, RECALL_POOR, MeasuredRecall, read_header
+from tbps_cli.retrieval.faiss.index import FaissGallery
 from tbps_cli.retrieval.gallery import ExactGallery
 from tbps_cli.retrieval.mapped import MappedGallery
 from tbps_cli.stages.gallery import index_queries
-from tbps_cli.stages.gallery.index import explain_poor, index_path, open_index_of
 from tbps_cli.stages.gallery.index_queries import describe_people
+from tbps_cli.stages.search.index_file import explain_poor, index_path, open_index_of
 from tbps_cli.stages.search.queries import read_lines
-from tbps_cli.stages.search.query_encoder import load_asker
+from tbps_cli.stages.search.query_encoder import load_query_encoder
 from tests.doubles.command import fail_tbps, run_tbps
 from tests.doubles.tiny import TinyRun
 
@@ -115,7 +115,7 @@ def test_without_captions_people_are_described_to_the_checkpoint(tiny: TinyRun, 
 
 def test_descriptions_hang_on_the_seed_and_every_word_is_known(tiny: TinyRun) -> None:
     with open_features(tiny.gallery) as features:
-        tokenizer = load_asker(features.info, "", None, "cpu").tokenizer
+        tokenizer = load_query_encoder(features.info, "", None, "cpu").tokenizer
     drawn = [describe_people(tokenizer, np.random.default_rng(seed)) for seed in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2]
     assert len(set(drawn[0])) == len(drawn[0]) > 100
@@ -124,7 +124,7 @@ def test_descriptions_hang_on_the_seed_and_every_word_is_known(tiny: TinyRun) ->
 
 def test_a_model_of_other_words_asks_for_descriptions(tiny: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_features(tiny.gallery) as features:
-        tokenizer = load_asker(features.info, "", None, "cpu").tokenizer
+        tokenizer = load_query_encoder(features.info, "", None, "cpu").tokenizer
     monkeypatch.setattr(tokenizer, "ids", {"女": 2})
     with pytest.raises(QueryError, match="--queries FILE"):
         describe_people(tokenizer, np.random.default_rng(0))
@@ -253,7 +253,7 @@ def test_an_index_is_replaced_only_when_that_was_said(tmp_path: Path, monkeypatc
     assert read_header(index_path(gallery)).parameters.kind == "hnsw"
 
 
-@pytest.mark.parametrize(("hindrance", "said"), [("folder", "in the way"), ("read-only", "read-only")])
+@pytest.mark.parametrize(("hindrance", "said"), [("folder", "not a regular file"), ("read-only", "read-only")])
 def test_a_place_that_cannot_be_written_is_refused_before_anything_is_built(
     hindrance: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

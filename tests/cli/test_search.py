@@ -75,7 +75,7 @@ def test_sheet_and_page_are_written_and_never_replaced_unasked(tiny: TinyRun, tm
 def test_a_picture_that_cannot_be_written_is_a_message(option: str, tiny: TinyRun) -> None:
     result = run_tbps("search", QUERY, "--gallery", tiny.gallery, option, "/proc/nowhere/hits")
     assert result.exit_code == 1
-    assert "/proc/nowhere/hits cannot be written" in result.stderr
+    assert "/proc/nowhere/hits: cannot be written" in result.stderr
 
 
 def test_only_the_text_encoder_is_read(tiny: TinyRun, tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_a_damaged_checkpoint_is_a_message(damage: str, tiny: TinyRun, tmp_path:
         weights.write_bytes(b"\x80\x04}.")
     elif damage == "newer":
         manifest = best / "manifest.json"
-        manifest.write_text(manifest.read_text().replace('"format_version": 1', '"format_version": 2'))
+        manifest.write_text(manifest.read_text().replace('"format_version": 2', '"format_version": 3'))
     else:
         shutil.rmtree(best)
     assert str(tmp_path / "run") in fail_tbps(

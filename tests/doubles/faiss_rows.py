@@ -8,8 +8,9 @@ from functools import cache
 import numpy as np
 import torch
 
+from tbps_cli.retrieval.faiss.header import IndexOrigin
 from tbps_cli.retrieval.faiss.index import FaissGallery, build_index
-from tbps_cli.retrieval.faiss.parameters import IndexOrigin, choose_parameters
+from tbps_cli.retrieval.faiss.parameters import choose_parameters
 from tbps_cli.retrieval.gallery import ExactGallery
 
 ROWS, DIMENSION = 5000, 64

@@ -13,9 +13,9 @@ from PIL import Image
 
 from tbps_cli.data.records import PersonRecord
 from tbps_cli.proximity.generator import EditedImage, Refusal, Request
-from tbps_cli.proximity.kinds.promises import AS_ITS_SOURCE, Promise, is_within, measure_area
-from tbps_cli.proximity.kinds.table import KINDS
+from tbps_cli.proximity.judge.promises import AS_ITS_SOURCE, Promise, is_within, measure_area
 from tbps_cli.proximity.lexicon import Lexicon
+from tbps_cli.proximity.plan.kinds import KINDS
 from tbps_cli.proximity.plan.line import LineError
 from tests.doubles.painted_people import SIZE, paint_person
 

@@ -1,4 +1,4 @@
-"""A dual encoder small enough to compute anything twice, its batches, and a loss of any precision."""
+"""A dual encoder small enough to compute anything twice, its batches, and losses of any precision."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from tbps_cli.losses.contrastive import ContrastiveTerm
+from tbps_cli.losses.term import EncodedRows, Term
+from tbps_cli.losses.words import WordTerm
 from tbps_cli.training.batches.batch import PairBatch
-from tbps_cli.training.objective import Objective
+from tbps_cli.training.objective import Objective, ScheduledTerm
 
 WIDTH, PHRASES = 6, 5
 
 
 @dataclass(frozen=True)
-class Embedded:
+class Encoded:
     embedding: Tensor
+    tokens: Tensor
 
 
 class TinyEncoder(nn.Module):
@@ -33,10 +37,10 @@ class TinyEncoder(nn.Module):
         hidden = inputs if inputs.is_floating_point() else self.words(inputs)
         return self.dropout(torch.tanh(self.first(hidden)))
 
-    def trunk(self, hidden: Tensor, mask: Tensor | None = None) -> Embedded:
+    def trunk(self, hidden: Tensor, mask: Tensor | None = None) -> Encoded:
         weights = torch.ones_like(hidden[..., :1]) if mask is None else mask[..., None].to(hidden.dtype)
         pooled = (hidden * weights).sum(dim=1) / weights.sum(dim=1)
-        return Embedded(self.dropout(self.second(pooled)))
+        return Encoded(self.dropout(self.second(pooled)), hidden)
 
 
 class TinyDual(nn.Module):
@@ -45,13 +49,14 @@ class TinyDual(nn.Module):
         torch.manual_seed(0)
         self.image_encoder, self.text_encoder = TinyEncoder(dropout), TinyEncoder(dropout)
 
-    def embed(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
+    def encode(self, batch: PairBatch) -> tuple[Encoded, Encoded]:
         """What an ordinary training does: no seam, no parts."""
         images, texts = self.image_encoder, self.text_encoder
-        return (
-            images.trunk(images.stem(batch.images)).embedding,
-            texts.trunk(texts.stem(batch.token_ids), batch.token_mask).embedding,
-        )
+        return images.trunk(images.stem(batch.images)), texts.trunk(texts.stem(batch.token_ids), batch.token_mask)
+
+    def embed(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
+        images, texts = self.encode(batch)
+        return images.embedding, texts.embedding
 
 
 class AnyPrecisionLoss(nn.Module):
@@ -86,9 +91,49 @@ def find_phrases(image_ids: Tensor) -> Tensor:
     return (image_ids[:, None] % torch.arange(2, 2 + PHRASES) == 0).double()
 
 
-def any_precision_objective(same_person: str = "negative", **options: object) -> Objective:
-    unit = lambda embeddings: normalize(embeddings, dim=-1)  # noqa: E731
-    return Objective(AnyPrecisionLoss(same_person), unit, AnyPrecisionWords(), find_phrases, **options)  # type: ignore[arg-type]
+class TokenTerm(Term):
+    """A toy loss of each pair by itself: tokens of the caption are told from the image's tokens, by a head that learns.
+
+    by_token: the mean is over all tokens of the batch, not over its pairs.
+    """
+
+    needs = "rows"
+
+    def __init__(self, *, by_token: bool = True, width: int = WIDTH) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.head, self.by_token = nn.Linear(width, width), by_token
+
+    def count(self, token_ids: Tensor, token_mask: Tensor) -> int:
+        return int(token_mask.sum()) if self.by_token else super().count(token_ids, token_mask)
+
+    def forward(self, rows: EncodedRows) -> Tensor:
+        assert rows.texts is not None
+        asked = self.head(rows.texts.tokens)  # (B, L, W)
+        attention = (asked @ rows.images.tokens.transpose(1, 2)).softmax(dim=-1)
+        seen = attention @ rows.images.tokens + rows.images.embedding[:, None] + rows.person_ids[:, None, None] / 100
+        wrong = (seen - rows.texts.tokens).pow(2).sum(dim=-1) * (1 + rows.token_ids / 20)  # (B, L)
+        return (wrong * rows.token_mask).sum()
+
+
+def unit(embeddings: Tensor) -> Tensor:
+    return normalize(embeddings, dim=-1)
+
+
+def any_precision_objective(
+    same_person: str = "negative",
+    *,
+    two_targets: bool = False,
+    alone: float = 0.0,
+    rows: ScheduledTerm | None = None,
+) -> Objective:
+    """Both losses, and a term of rows besides; the words come alone first."""
+    contrastive = ContrastiveTerm(AnyPrecisionLoss(same_person), unit, two_targets=two_targets)
+    terms = {
+        "contrastive": ScheduledTerm(contrastive, start=alone),
+        "words": ScheduledTerm(WordTerm(AnyPrecisionWords(), find_phrases)),
+    }
+    return Objective(terms | ({"tokens": rows} if rows else {}))
 
 
 def make_batch(size: int, people: int = 100, dtype: torch.dtype = torch.float64, seed: int = 0) -> PairBatch:

@@ -190,3 +190,11 @@ def test_a_foreign_vocabulary_is_refused(vocabulary: list[str]) -> None:
 def test_a_context_without_room_for_a_word_is_refused() -> None:
     with pytest.raises(RecipeError, match="no room for a word"):
         WordPieceTokenizer(VOCABULARY, 2)
+
+
+def test_words_of_captions_are_one_piece_and_others_are_spelt() -> None:
+    tokenizer = WordPieceTokenizer.from_captions(["A woman in red.", "a man in a coat"], context_length=32)
+    assert WordPieceTokenizer.from_text(tokenizer.serialise(), 32).vocabulary == tokenizer.vocabulary
+    assert tokenizer._encode("woman in coat").tokens == ["woman", "in", "coat"]
+    assert tokenizer._encode("wed").tokens == ["w", "##e", "##d"]
+    assert tokenizer.check_query("a woman in zebra") == ["'zebra'"]

@@ -12,7 +12,7 @@ import pytest
 from tbps_cli.errors import RecipeError
 from tbps_cli.proximity.diffusion.editor import DiffusionSettings
 from tbps_cli.proximity.diffusion.ledits import LeditsSettings
-from tbps_cli.proximity.judge import Judge
+from tbps_cli.proximity.judge.judge import Judge
 from tbps_cli.proximity.plan.colours import EditPlanner
 from tbps_cli.proximity.recolour import Recolour
 from tbps_cli.recipe import (

@@ -19,11 +19,10 @@ from tbps_cli.errors import OutputError, RecipeError
 from tbps_cli.losses.contrastive import ContrastiveLoss
 from tbps_cli.proximity.augment.captions import CaptionAugmenter
 from tbps_cli.proximity.augment.mixup import FeatureMixup, PairMixup
-from tbps_cli.recipe import copy_recipe, dump_recipe, find_recipe, load_recipe, parse_recipe, shipped_recipes
+from tbps_cli.recipe import copy_recipe, dump_recipe, find_recipe, load_recipe, losses, parse_recipe, shipped_recipes
 from tbps_cli.recipe import encoder_sections as encoders
 from tbps_cli.recipe import sections as recipes
 from tbps_cli.training.batches.phrases import PhraseTable
-from tbps_cli.training.objective import Objective
 from tbps_cli.training.optim import build_optimizer
 from tbps_cli.training.schedule import learning_rate_at
 
@@ -50,36 +49,43 @@ def test_every_recipe_opens_with_what_it_trains_and_how_to_launch_it(path: Path)
     assert any(f"tbps train recipes/{path.relative_to(FOLDER)}" in line for line in others[:10])
 
 
-@pytest.mark.parametrize(
-    ("section", "built", "known_elsewhere"),
-    [
-        (recipes.ImagesSection, ImageTransform, set()),
-        (encoders.SmallImageEncoderSection, SmallImageEncoder, {"image_height", "image_width", "embedding_dim"}),
-        (encoders.SmallTextEncoderSection, SmallTextEncoder, {"vocabulary_size", "embedding_dim"}),
-        (recipes.LossSection, ContrastiveLoss, set()),
-        (recipes.OptimSection, build_optimizer, {"modules", "new"}),
-        (recipes.ScheduleSection, learning_rate_at, {"progress", "lr", "epochs"}),
-        (recipes.CaptionsSection, CaptionAugmenter, set()),
-        (recipes.PairMixupSection, PairMixup, set()),
-        (recipes.FeatureMixupSection, FeatureMixup, set()),
-        (encoders.VitImageEncoderSection, VitImageEncoder, {"image_height", "image_width"}),
-        (encoders.BertTextEncoderSection, BertTextEncoder, {"vocabulary_size"}),
-        (encoders.ClipImageEncoderSection, ClipImageEncoder, {"image_height", "image_width"}),
-        (encoders.ClipTextEncoderSection, ClipTextEncoder, set()),
-    ],
-)
+BUILT = [
+    (recipes.ImagesSection, ImageTransform, set()),
+    (encoders.SmallImageEncoderSection, SmallImageEncoder, {"image_height", "image_width", "embedding_dim"}),
+    (encoders.SmallTextEncoderSection, SmallTextEncoder, {"vocabulary_size", "embedding_dim"}),
+    (losses.ContrastiveSection, ContrastiveLoss, set()),
+    (losses.WordsSection, PhraseTable, {"records", "split_words"}),
+    (recipes.OptimSection, build_optimizer, {"modules", "new"}),
+    (recipes.ScheduleSection, learning_rate_at, {"progress", "lr", "epochs"}),
+    (recipes.CaptionsSection, CaptionAugmenter, set()),
+    (recipes.PairMixupSection, PairMixup, set()),
+    (recipes.FeatureMixupSection, FeatureMixup, set()),
+    (encoders.VitImageEncoderSection, VitImageEncoder, {"image_height", "image_width"}),
+    (encoders.BertTextEncoderSection, BertTextEncoder, {"vocabulary_size"}),
+    (encoders.ClipImageEncoderSection, ClipImageEncoder, {"image_height", "image_width"}),
+    (encoders.ClipTextEncoderSection, ClipTextEncoder, set()),
+]
+
+
+@pytest.mark.parametrize(("section", "built", "known_elsewhere"), BUILT)
 def test_the_fields_of_a_section_are_the_keywords_of_what_it_builds(
     section: type, built: object, known_elsewhere: set[str]
 ) -> None:
     of_an_encoder = {"kind", "weights", "vocabulary"} if "Encoder" in section.__name__ else set()
-    fields = set(section.model_fields) - of_an_encoder  # type: ignore[attr-defined]
+    of_a_loss = set(losses.LossSection.model_fields) if issubclass(section, losses.LossSection) else set()
+    fields = set(section.model_fields) - of_an_encoder - of_a_loss  # type: ignore[attr-defined]
     keywords = set(inspect.signature(built).parameters)  # type: ignore[arg-type]
     assert fields | known_elsewhere == keywords
 
 
-def test_the_fields_of_words_are_keywords_of_what_finds_and_what_weighs_them() -> None:
-    keywords = {*inspect.signature(PhraseTable).parameters, *inspect.signature(Objective).parameters}
-    assert set(recipes.WordsSection.model_fields) <= keywords
+@pytest.mark.parametrize(("section", "built", "known_elsewhere"), BUILT)
+def test_the_default_of_a_field_is_that_of_the_keyword(section: type, built: object, known_elsewhere: set[str]) -> None:
+    fields = {name: field.default for name, field in section.model_fields.items() if not field.is_required()}  # type: ignore[attr-defined]
+    parameters = inspect.signature(built).parameters  # type: ignore[arg-type]
+    defaults = {name: one.default for name, one in parameters.items() if one.default is not inspect.Parameter.empty}
+    assert {name: fields[name] for name in fields.keys() & defaults.keys()} == {
+        name: defaults[name] for name in fields.keys() & defaults.keys()
+    }
 
 
 def problem(text: str) -> str:
@@ -107,9 +113,11 @@ def test_a_problem_in_an_encoder_is_placed_as_the_recipe_writes_it() -> None:
 
 
 def test_all_problems_of_a_file_come_in_one_message() -> None:
-    message = changed("optim.lr=fast", "loss.same_person=friend", "training.epohcs=3")
+    message = changed("optim.lr=fast", "losses.contrastive.same_person=friend", "training.epohcs=3")
     assert 'optim.lr: input should be a valid number, not "fast"' in message
-    assert "loss.same_person: input should be 'negative', 'masked' or 'positive', not \"friend\"" in message
+    assert (
+        "losses.contrastive.same_person: input should be 'negative', 'masked' or 'positive', not \"friend\"" in message
+    )
     assert "training.epohcs: unknown key; did you mean 'epochs'?" in message
 
 

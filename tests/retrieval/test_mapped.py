@@ -182,3 +182,15 @@ def test_threads_share_the_blocks_and_find_the_same(
     with pytest.raises(FeatureError, match="rows 147 to 153"):
         MappedGallery(rows).search(queries[:count], 9)
     assert torch.get_num_threads() == 3
+
+
+def test_a_search_leaves_torch_the_threads_that_it_had_when_the_gallery_was_opened(
+    three_threads: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another search, under way in another thread, has set one for all new threads meanwhile."""
+    rows, queries = draw(200, 16, 0.5, seed=3)
+    monkeypatch.setattr(mapped, "ROWS_AT_ONCE", 7)
+    gallery = MappedGallery(rows)
+    torch.set_num_threads(1)
+    assert_same(gallery.search(queries[:5], 9), oracle(rows, queries[:5], 9))
+    assert torch.get_num_threads() == 3

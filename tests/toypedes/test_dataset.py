@@ -190,7 +190,7 @@ def test_a_full_disk_leaves_nothing_and_says_so(tmp_path, monkeypatch):
         return b"jpeg"
 
     monkeypatch.setattr(drawing_pool, "encode_jpeg", fill_up)
-    with pytest.raises(OutputError, match=r"toy cannot be written: No space left on device at some\.jpg"):
+    with pytest.raises(OutputError, match=r"toy: cannot be written \(No space left on device at some\.jpg\)"):
         draw_dataset(tmp_path / "toy", TINY, processes=1)
     assert list(tmp_path.iterdir()) == []
 
@@ -229,7 +229,7 @@ def test_a_killed_run_leaves_nothing_that_looks_whole_and_the_next_one_succeeds(
     started = time.monotonic()
     process.communicate(timeout=20)
     assert time.monotonic() - started < 20
-    assert [path.name for path in tmp_path.iterdir()] == [f"toy.partial-{process.pid}"]
+    assert [path.name for path in tmp_path.iterdir()] == [".toy.partial"]
     assert not is_current(root, TINY, 0)
     draw_dataset(root, TINY, processes=1)
     assert [path.name for path in tmp_path.iterdir()] == ["toy"]

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
-from tbps_cli.losses.contrastive import ContrastiveLoss
-from tbps_cli.losses.words import WordLoss
+from tbps_cli.losses.contrastive import ContrastiveLoss, ContrastiveTerm
+from tbps_cli.losses.term import EmbeddedBatch, EncodedRows
+from tbps_cli.losses.words import WordLoss, WordTerm
 from tbps_cli.processes import ALONE, Processes
 from tbps_cli.proximity.augment.mixup import FeatureMixup
 from tbps_cli.training.batches.batch import PairBatch
 from tbps_cli.training.batches.sampler import derive_seed
 from tbps_cli.training.embedder import PairEmbedder
 from tbps_cli.training.gradients import WholeBatchGradient
-from tbps_cli.training.objective import Objective
+from tbps_cli.training.objective import Objective, ScheduledTerm
 from tests.doubles.tiny_dual import (
     FULL_PRECISION,
     TinyDual,
+    TokenTerm,
     any_precision_objective,
     assert_close,
     cut,
     gradients_of,
     make_batch,
+    unit,
 )
 from tests.doubles.two_processes import run_together, seen_by
 
@@ -34,18 +37,40 @@ SIZE, SEED = 8, 5
 SAME_PERSON = ["negative", "masked", "positive"]
 
 
+def cost_of(
+    objective: Objective, images: Tensor, texts: Tensor | None, batch: PairBatch, shares: Tensor | None = None
+) -> Tensor:
+    """What the terms of the whole batch come to at the end of the training."""
+    found = objective.of_batch(EmbeddedBatch(images, texts, batch.person_ids, batch.image_ids, shares), 1.0)
+    assert found is not None
+    return found
+
+
+def forward(dual: TinyDual, objective: Objective, batch: PairBatch, done: float = 1.0) -> Tensor:
+    """All terms in one graph: no seam, no parts."""
+    images, texts = dual.encode(batch)
+    asked = objective.needs_texts(done)
+    parts = objective.of_batch(
+        EmbeddedBatch(images.embedding, texts.embedding if asked else None, batch.person_ids, batch.image_ids), done
+    )
+    if objective.needs_rows(done):
+        ids = (batch.token_ids, batch.token_mask, batch.person_ids, batch.image_ids)
+        counts = objective.count_rows(batch.token_ids, batch.token_mask, done).tolist()
+        of_rows = objective.of_rows(EncodedRows(images, texts, *ids), done, counts)
+        parts = of_rows if parts is None else parts + of_rows
+    assert parts is not None
+    return parts
+
+
 def plain(dual: TinyDual, objective: Objective, batch: PairBatch, done: float = 1.0) -> dict[str, Tensor]:
     """One process, one pass, one backward through everything."""
-    images, texts = dual.embed(batch)
-    objective(
-        images, texts if objective.needs_texts(done) else None, batch.person_ids, batch.image_ids, done
-    ).backward()
+    forward(dual, objective, batch, done).backward()
     return gradients_of(dual, objective)
 
 
 @torch.no_grad()
-def loss_of(dual: TinyDual, objective: Objective, batch: PairBatch) -> float:
-    return float(objective(*dual.embed(batch), batch.person_ids, batch.image_ids, 1.0))
+def loss_of(dual: TinyDual, objective: Objective, batch: PairBatch, done: float = 1.0) -> float:
+    return float(forward(dual, objective, batch, done))
 
 
 def whole(
@@ -80,8 +105,9 @@ def released_objective() -> Objective:
     words = WordLoss(6, torch.full((5,), 0.3))
     nn.init.normal_(words.head.weight)
     phrases = (torch.rand(50, 5) < 0.3).float()
-    contrastive = ContrastiveLoss(0.05, "masked")
-    return Objective(contrastive, lambda rows: normalize(rows, dim=-1), words, phrases.__getitem__)
+    contrastive = ContrastiveTerm(ContrastiveLoss(0.05, "masked"), unit)
+    terms = {"contrastive": contrastive, "words": WordTerm(words, phrases.__getitem__)}
+    return Objective({name: ScheduledTerm(term) for name, term in terms.items()})
 
 
 @pytest.mark.parametrize("micro_batches", [1, 2, 4])
@@ -133,7 +159,10 @@ def test_processes_have_the_gradient_of_the_whole_batch(case: str, of_processes:
 
 def test_while_words_come_alone_the_text_encoder_has_no_gradient(of_processes: list[dict[str, Tensor]]) -> None:
     for one in of_processes:
-        assert {name.split(".")[1] for name in select(one, "words alone, 2 parts")} == {"image_encoder", "words"}
+        assert {
+            name.partition(".terms.")[2].split(".")[0] or name.split(".")[1]
+            for name in select(one, "words alone, 2 parts")
+        } == {"image_encoder", "words"}
 
 
 def test_processes_agree_in_float32(of_processes: list[dict[str, Tensor]]) -> None:
@@ -152,7 +181,7 @@ def test_dropout_drops_the_same_both_times(micro_batches: int) -> None:
         embedded.append(dual.embed(cut(batch, slice(start, start + len(rows)))))
         start += len(rows)
     images, texts = (torch.cat(parts) for parts in zip(*embedded, strict=True))
-    objective(images, texts, batch.person_ids, batch.image_ids, 1.0).backward()
+    cost_of(objective, images, texts, batch).backward()
     expected = gradients_of(dual, objective)
     found = whole(TinyDual(dropout=0.5).double(), any_precision_objective().double(), batch, micro_batches)[1]
     assert_close(found, expected, 1e-12)
@@ -191,8 +220,7 @@ def mixed_by_hand(batch: PairBatch, mixup: FeatureMixup, micro_batches: int, ran
             images.append(dual.image_encoder.trunk(hidden).embedding)
             texts.append(dual.text_encoder.trunk(words, mask).embedding)
     assert mixed_parts
-    loss = objective(torch.cat(images), torch.cat(texts), batch.person_ids, batch.image_ids, 1.0, shares)
-    loss.backward()
+    cost_of(objective, torch.cat(images), torch.cat(texts), batch, shares).backward()
     return gradients_of(dual, objective)
 
 
@@ -229,3 +257,66 @@ def test_the_loss_is_scaled_once() -> None:
     scaled = {name: value / 1024 for name, value in gradients_of(dual, objective).items()}
     assert_close(scaled, plain(TinyDual().double(), any_precision_objective().double(), batch), 1e-12)
     assert loss == pytest.approx(loss_of(dual, objective, batch), rel=1e-12)
+
+
+# A term of rows besides, alone, while the words rest or are all else: its schedule, and the words' alone.
+ROWS = {
+    "by token": (ScheduledTerm(TokenTerm(), weight=0.3), 0.0),
+    "by pair": (ScheduledTerm(TokenTerm(by_token=False), weight=0.3), 0.0),
+    "beside words alone": (ScheduledTerm(TokenTerm(), weight=0.3), 0.5),
+    "not yet": (ScheduledTerm(TokenTerm(), weight=0.3, start=DONE + 0.1), 0.0),
+}
+
+
+def with_rows(case: str) -> Objective:
+    if case == "alone":
+        return Objective({"tokens": ScheduledTerm(TokenTerm(), weight=0.3)}).double()
+    part, alone = ROWS[case]
+    fresh = replace(part, term=TokenTerm(by_token=part.term.by_token))  # type: ignore[arg-type]
+    return any_precision_objective("masked", alone=alone, rows=fresh).double()
+
+
+@pytest.mark.parametrize("case", [*ROWS, "alone"])
+@pytest.mark.parametrize("micro_batches", [1, 2, 3, 4, 99])
+def test_a_term_of_rows_has_the_gradient_of_the_batch_in_any_number_of_parts(micro_batches: int, case: str) -> None:
+    batch = make_batch(SIZE, people=4)
+    expected = plain(TinyDual().double(), with_rows(case), batch, DONE)
+    loss, found = whole(TinyDual().double(), with_rows(case), batch, micro_batches, done=DONE)
+    assert_close(found, expected, 1e-12)
+    assert loss == pytest.approx(loss_of(TinyDual().double(), with_rows(case), batch, DONE), rel=1e-12)
+    learns = "1.terms.tokens.head.weight" in found
+    assert learns == (case != "not yet")
+    assert not learns or found["1.terms.tokens.head.weight"].abs().max() > 1e-3
+
+
+def compute_rows(processes: Processes) -> Any:
+    found = {}
+    batch = cut(make_batch(SIZE, people=4), seen_by(processes, SIZE))
+    for case in [*ROWS, "alone"]:
+        for micro_batches in (1, 2, 4):
+            dual = TinyDual().double()
+            loss, gradients = whole(dual, with_rows(case), batch, micro_batches, processes, done=DONE)
+            found[f"{case}, {micro_batches} parts: loss"] = torch.tensor(loss, dtype=torch.float64)
+            found |= {f"{case}, {micro_batches} parts: {name}": value for name, value in gradients.items()}
+    return found
+
+
+def test_a_term_of_rows_has_the_gradient_of_the_batch_in_two_processes(tmp_path: Path) -> None:
+    for one in run_together(2, tmp_path, compute_rows):
+        for case in [*ROWS, "alone"]:
+            batch = make_batch(SIZE, people=4)
+            expected = plain(TinyDual().double(), with_rows(case), batch, DONE)
+            loss = torch.tensor(loss_of(TinyDual().double(), with_rows(case), batch, DONE), dtype=torch.float64)
+            for micro_batches in (1, 2, 4):
+                found = select(one.returned, f"{case}, {micro_batches} parts")
+                assert_close(found, expected | {"loss": loss}, 1e-12)
+
+
+@pytest.mark.parametrize("micro_batches", [1, 2])
+def test_the_loss_of_rows_is_scaled_once(micro_batches: int) -> None:
+    dual, objective, batch = TinyDual().double(), with_rows("by token"), make_batch(SIZE)
+    gradient = WholeBatchGradient(PairEmbedder(dual), objective, autocast=FULL_PRECISION, micro_batches=micro_batches)
+    loss = gradient.leave(batch, DONE, SEED, lambda value: 1024 * value)
+    scaled = {name: value / 1024 for name, value in gradients_of(dual, objective).items()}
+    assert_close(scaled, plain(TinyDual().double(), with_rows("by token"), batch, DONE), 1e-12)
+    assert loss == pytest.approx(loss_of(TinyDual().double(), with_rows("by token"), batch, DONE), rel=1e-12)

@@ -183,12 +183,11 @@ class BrokenGradient(torch.autograd.Function):
 def test_a_gradient_that_is_no_number_changes_nothing_although_the_loss_is_one(clip_norm: float | None) -> None:
     trainer = make_trainer(clip_norm=clip_norm)
     before = trainer.state()
-    words = trainer.objective.words
-    assert words is not None
-    trainer.objective.words = _Then(words)
+    words = trainer.objective.terms["words"]
+    loss, words.loss = words.loss, _Then(words.loss)
     with pytest.raises(TrainingError, match=r"the norm of the gradient is (nan|inf) at batch 1 of 6"):
         run(trainer, on_bad_batch=lambda batch, number: Path("bad"))
-    trainer.objective.words = words
+    words.loss = loss
     assert_same(trainer.state(), before)
 
 
@@ -204,9 +203,8 @@ class _Then(nn.Module):
 def test_a_half_precision_gradient_that_overflows_is_left_out_and_scaled_down() -> None:
     trainer, plain = make_trainer(scale_gradients=True, clip_norm=0.1), make_trainer(clip_norm=0.1)
     assert run(trainer) == pytest.approx(run(plain), abs=1e-4)
-    words = trainer.objective.words
-    assert words is not None
-    trainer.objective.words = _Then(words)
+    words = trainer.objective.terms["words"]
+    words.loss = _Then(words.loss)
     before, scale = trainer.state(), trainer.scaler.get_scale()
     run(trainer, BATCHES[:1])
     after = trainer.state()
@@ -218,9 +216,8 @@ def test_a_half_precision_gradient_that_overflows_is_left_out_and_scaled_down() 
 
 def test_a_half_precision_gradient_that_never_stops_overflowing_ends_the_training() -> None:
     trainer = make_trainer(scale_gradients=True)
-    words = trainer.objective.words
-    assert words is not None
-    trainer.objective.words = _Then(words)
+    words = trainer.objective.terms["words"]
+    words.loss = _Then(words.loss)
     with pytest.raises(TrainingError, match="overflows half precision"):
         run(trainer, BATCHES * 20, on_bad_batch=lambda batch, number: Path("bad"))
 
@@ -231,6 +228,18 @@ def test_the_scale_of_half_precision_is_taken_up_with_its_age() -> None:
     resumed.load_state(trainer.state())
     assert resumed.scaler.state_dict() == trainer.scaler.state_dict()
     assert resumed.scaler.state_dict()["_growth_tracker"] == 6
+
+
+def test_the_state_of_0_1_0_is_taken_up_under_the_names_of_today() -> None:
+    trainer, resumed = make_trainer(), make_trainer()
+    run(trainer)
+    state = {
+        name.replace("objective.terms.words.loss.", "objective.words."): value
+        for name, value in trainer.state().items()
+    }
+    assert "objective.words.head.weight" in state
+    resumed.load_state(state)
+    assert_same(resumed.state(), trainer.state())
 
 
 def test_the_state_of_another_model_is_refused() -> None:

@@ -1,1 +1,1 @@
-"""Any number of images, from folders, globs, lists and tar shards."""
+"""Any number of images, from folders, globs, lists or tar shards."""

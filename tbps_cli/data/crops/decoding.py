@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM", "GIF")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".gif")  # of files in them
 LARGEST_IMAGE = 100_000_000  # pixels
 LARGEST_CONTENT = 1 << 28  # bytes of one image file, which is read whole
 HASH_BYTES = 16

@@ -11,7 +11,6 @@ import hashlib
 import os
 import shutil
 import stat
-import tempfile
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,6 +24,7 @@ from tbps_cli.data.crops.decoding import Place, open_without_waiting
 from tbps_cli.data.crops.paths import IMAGE_SUFFIXES, SHARD_SUFFIX, Files, Listed, Walk, find_paths
 from tbps_cli.data.crops.shards import Member, ShardDamagedError, read_members
 from tbps_cli.errors import DataError
+from tbps_cli.files import scratch_file
 
 _NOTHING, _REPEATED, _NOT_TEXT, _LEAVES, _NO_FILE, _CLOSED_FOLDER, _DAMAGED_SHARD, _CLOSED_SHARD = range(8)
 _REFUSALS = (
@@ -121,7 +121,7 @@ def list_crops(sources: Sequence[str], *, root: Path | None = None, stdin: Binar
     if sum(text == "-" for text in sources) > 1:
         raise DataError("-: standard input can be read once. Name it once.")
     if "-" in sources and stdin is not None:
-        with tempfile.TemporaryFile() as spooled:
+        with scratch_file() as spooled:
             shutil.copyfileobj(stdin, spooled)
             spooled.flush()
             return _list_found([find_paths(text, spooled) for text in sources], root)

@@ -1,1 +1,1 @@
-"""What a caption says: garments, their colours, and the edits that follow from them."""
+"""What a caption says: garments, their colours, the edits that follow from them."""

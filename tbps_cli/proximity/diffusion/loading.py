@@ -15,7 +15,8 @@ from typing import Any, Literal, get_args
 import torch
 from safetensors import SafetensorError
 
-from tbps_cli.errors import CheckpointError, OutputError
+from tbps_cli.errors import CheckpointError
+from tbps_cli.files import unwritable
 from tbps_cli.libraries import import_diffusers, import_transformers
 from tbps_cli.proximity.diffusion.pipeline import Pipeline
 from tbps_cli.proximity.diffusion.prompts import Wording
@@ -88,9 +89,7 @@ def save_pipeline(pipeline: Pipeline, folder: Path) -> None:
             index[name] = [type(part).__module__.partition(".")[0], type(part).__name__]
         (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
     except (OSError, SafetensorError) as error:
-        raise OutputError(
-            f"{folder}: cannot be written ({_first_line(error)}). Free some space, and go on with --resume."
-        ) from None
+        raise unwritable(folder, error, "place, or go on with --resume") from None
 
 
 def _read_wording(index: Mapping[str, Any], place: str) -> Wording | None:

@@ -1,4 +1,4 @@
-"""The words of this domain: what says the same, and what must not be lost. Plain text, read offline.
+"""The words of this domain: what says the same, what must not be lost. Plain text, read offline.
 
 A lexicon is a folder of four files or five, and a user may put another folder in its place. This
 docstring is their one definition. UTF-8; a line is empty, a comment (#), or a head, a colon, and

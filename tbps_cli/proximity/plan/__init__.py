@@ -1,1 +1,1 @@
-"""Which image gets which change, as a value and as a file."""
+"""Which image gets which change: as a value, as a file."""

@@ -10,7 +10,7 @@ The first line tells what was skipped and may be missing; every other line is a 
     image          name of the source, a training image; absent where a kind needs none
     person_id      of the source
 
-and what its kind adds (`keys` of the kinds in `kinds/`); of "colour", `kind`, `garment`, `old_colour`,
+and what its kind adds (`keys` of `plan.kinds`); of "colour", `kind`, `garment`, `old_colour`,
 `new_colour`, `captions` and `left_out`. A hand may delete lines, and change what the kind allows: of colour edits
 `new_colour`, and captions may be deleted. Nothing else may be changed.
 
@@ -19,22 +19,20 @@ Knows nothing of how requests are chosen, and no kind but by the table.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import secrets
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tbps_cli.data.records import UNKNOWN_PERSON, PersonRecord
-from tbps_cli.errors import DataError, OutputError
+from tbps_cli.errors import DataError
+from tbps_cli.files import whole_file
 from tbps_cli.proximity.generator import Request
-from tbps_cli.proximity.kinds.kind import Kind
-from tbps_cli.proximity.kinds.table import KINDS
 from tbps_cli.proximity.lexicon import Lexicon, read_lexicon
 from tbps_cli.proximity.plan.colours import COLOUR
+from tbps_cli.proximity.plan.kind import Kind
+from tbps_cli.proximity.plan.kinds import KINDS
 from tbps_cli.proximity.plan.line import HIGHEST, LineError, is_count, show
 from tbps_cli.proximity.plan.plan import Plan
 
@@ -47,23 +45,9 @@ def write_plan(plan: Plan, path: Path) -> None:
     Raises OutputError where that cannot be done.
     """
     lines = [{"skipped": plan.skipped}, *[_row_of(request) for request in plan.requests]]
-    temporary = path.parent / f".tbps-{secrets.token_hex(8)}.part"
-    try:
-        with open(temporary, "xb") as file:
-            for line in lines:
-                # Names of files may hold bytes that are no text; escaped, they survive.
-                file.write(_dump(line) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())  # some file systems report a full disk only here
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror or error}; "
-            f"check that {path.parent} exists, is writable and has room, or choose another place"
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    with whole_file(path, overwrite=True) as file:
+        for line in lines:
+            file.write(_dump(line) + b"\n")  # names of files may hold bytes that are no text; escaped, they survive
 
 
 def _row_of(request: Request[Any]) -> dict[str, Any]:

@@ -1,14 +1,9 @@
 """FAISS indexes: galleries that look at few rows of many, and the files that keep them.
 
-An index file is one header of 4096 bytes and FAISS's own bytes behind it:
-
-    tbps index 1\\n
-    <sha256 of all that follows, 64 hexadecimal digits>\\n
-    <JSON: the fields of `IndexHeader`> <spaces> \\n
-
-The digest is compared before FAISS sees a byte, so that a damaged file, or one that was changed, is refused. It is no
-signature: **whoever makes an index file makes its digest too, and FAISS's reader is not safe on hostile files.** An
-index from a stranger is to be built again from the gallery, whose reader is.
+The file begins with the header of `header.py`. Its digest is compared before FAISS sees a byte, so that a damaged
+file, or one that was changed, is refused. It is no signature: **whoever makes an index file makes its digest too, and
+FAISS's reader is not safe on hostile files.** An index from a stranger is to be built again from the gallery, whose
+reader is.
 
 Letters: Q queries, N gallery rows, D dimensions, k hits, c candidates, b rows of a block.
 
@@ -17,31 +12,36 @@ Not known here: checkpoints and feature files beyond the two digests that say wh
 
 from __future__ import annotations
 
-import fcntl
-import glob
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tbps_cli.errors import FeatureError, FeatureMismatchError, OutputError
+from tbps_cli.errors import FeatureMismatchError
+from tbps_cli.files import whole_file
 from tbps_cli.libraries import import_faiss
-from tbps_cli.retrieval.faiss.parameters import IndexHeader, IndexOrigin, IndexParameters, MeasuredRecall
+from tbps_cli.retrieval.faiss.header import (
+    DIGEST_END,
+    HEADER_BYTES,
+    MAGIC,
+    IndexHeader,
+    IndexOrigin,
+    IndexParameters,
+    MeasuredRecall,
+    open_file,
+    read_file_header,
+    refuse,
+)
 from tbps_cli.retrieval.gallery import ExactGallery, Hits
 from tbps_cli.retrieval.shortlist import score_exactly
 
-MAGIC = b"tbps index 1\n"
-DIGEST_END = len(MAGIC) + 65
-HEADER_BYTES = 4096
 COPY_BYTES = 1 << 20
 ROWS_AT_ONCE = 4096  # added between two calls of `progress`
 FEW_ROWS = 20_000  # allowed rows up to which each is compared: a walk that may keep few of its rows is long
@@ -209,48 +209,25 @@ def save_index(
     *,
     overwrite: bool = False,
 ) -> Path:
-    """Write an index file, whole or not at all; what a killed writer left beside it is removed.
+    """Write an index file, whole or not at all.
 
     Raises:
         OutputError: `path` exists and may not be overwritten, or cannot be written.
     """
-    if os.path.lexists(path) and not (overwrite and path.is_file()):
-        raise OutputError(f"{path} exists; choose another name or pass --overwrite")
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
-        _remove_leftovers(path)
-        with open(partial, "w+b") as file:
-            with suppress(OSError):  # not every disk can lock
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            file.write(bytes(HEADER_BYTES))
-            gallery.write(file)
-            payload = file.tell() - HEADER_BYTES
-            header = IndexHeader(gallery.parameters, origin, recall, payload, str(import_faiss().__version__))
-            content = json.dumps(asdict(header)).encode()
-            if len(content) >= HEADER_BYTES - DIGEST_END:
-                raise ValueError(f"the header of {path} is too long: {content!r}")
-            file.seek(DIGEST_END)
-            file.write(content.ljust(HEADER_BYTES - DIGEST_END - 1) + b"\n")
-            digest = _digest(file)
-            file.seek(0)
-            file.write(MAGIC + digest.encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror or error}. Make room there, or choose another place."
-        ) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
+    with whole_file(path, overwrite=overwrite) as file:
+        file.write(bytes(HEADER_BYTES))
+        gallery.write(file)
+        payload = file.tell() - HEADER_BYTES
+        header = IndexHeader(gallery.parameters, origin, recall, payload, str(import_faiss().__version__))
+        content = json.dumps(asdict(header)).encode()
+        if len(content) >= HEADER_BYTES - DIGEST_END:
+            raise ValueError(f"the header of {path} is too long: {content!r}")
+        file.seek(DIGEST_END)
+        file.write(content.ljust(HEADER_BYTES - DIGEST_END - 1) + b"\n")
+        digest = _digest(file)
+        file.seek(0)
+        file.write(MAGIC + digest.encode() + b"\n")
     return path
-
-
-def read_header(path: Path) -> IndexHeader:
-    """Read what an index file says of itself, believing it; FAISS is not needed. Raises FeatureError."""
-    with _open(path) as file:
-        return _read_header(path, file)[1]
 
 
 def open_index(
@@ -268,8 +245,8 @@ def open_index(
         DependencyError: there is no FAISS.
     """
     faiss = import_faiss()
-    with _open(path) as file:
-        digest, header = _read_header(path, file)
+    with open_file(path) as file:
+        digest, header = read_file_header(path, file)
         shape = header.parameters.count, header.parameters.dimension
         if (expected not in (None, header.origin)) or (matrix is not None and matrix.shape != shape):
             raise FeatureMismatchError(
@@ -277,15 +254,15 @@ def open_index(
                 f"Build it again: tbps gallery index GALLERY --kind {header.parameters.kind} --overwrite"
             )
         if _digest(file) != digest:
-            _refuse(path, "it is damaged or was changed: its sha256 is not the one in its header")
+            refuse(path, "it is damaged or was changed: its sha256 is not the one in its header")
         file.seek(HEADER_BYTES)
         try:
             index = faiss.read_index(faiss.PyCallbackIOReader(file.read, COPY_BYTES))
         except (RuntimeError, MemoryError, OSError) as error:
-            _refuse(path, f"FAISS {faiss.__version__} cannot read it, which {header.faiss_version} wrote ({error})")
+            refuse(path, f"FAISS {faiss.__version__} cannot read it, which {header.faiss_version} wrote ({error})")
     is_promised = type(index) is type(_make_index(faiss, header.parameters, seed=0))
     if not is_promised or (index.ntotal, index.d, getattr(index, "nlist", 0)) != (*shape, header.parameters.lists):
-        _refuse(path, f"its header promises {header.parameters.kind} of {shape}, and something else follows")
+        refuse(path, f"its header promises {header.parameters.kind} of {shape}, and something else follows")
     return FaissGallery(index, header.parameters, matrix), header
 
 
@@ -341,14 +318,6 @@ def _check_allowed(allowed: np.ndarray, count: int) -> int:
     return len(allowed)
 
 
-def _remove_leftovers(path: Path) -> None:
-    """Remove what killed writers left: a lock dies with its process. Disks without locks keep it."""
-    for partial in path.parent.glob(f".{glob.escape(path.name)}.partial-*"):
-        with suppress(OSError), open(partial, "rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            partial.unlink()
-
-
 def _digest(file: BinaryIO) -> str:
     """sha256 of everything behind the digest."""
     digest = hashlib.sha256()
@@ -356,30 +325,3 @@ def _digest(file: BinaryIO) -> str:
     while part := file.read(COPY_BYTES):
         digest.update(part)
     return digest.hexdigest()
-
-
-def _open(path: Path) -> BinaryIO:
-    if not path.is_file():
-        _refuse(path, "there is no such file")
-    try:
-        return open(path, "rb")
-    except OSError as error:
-        _refuse(path, f"it cannot be read ({error.strerror or error})")
-
-
-def _read_header(path: Path, file: BinaryIO) -> tuple[str, IndexHeader]:
-    """Return the digest that the file claims, and its header."""
-    raw = file.read(HEADER_BYTES)
-    if not raw.startswith(MAGIC) or len(raw) < HEADER_BYTES:
-        _refuse(path, "this is no index, or one of another version of tbps")
-    try:
-        header = IndexHeader.parse(raw[DIGEST_END:])
-    except ValueError as error:
-        _refuse(path, f"its header cannot be believed ({error})")
-    if header.payload_bytes != os.fstat(file.fileno()).st_size - HEADER_BYTES:
-        _refuse(path, "it was cut off, or something was added to it")
-    return raw[len(MAGIC) : DIGEST_END - 1].decode("latin-1"), header
-
-
-def _refuse(path: Path, problem: str) -> NoReturn:
-    raise FeatureError(f"{path}: {problem}. Build it again: tbps gallery index GALLERY --overwrite")

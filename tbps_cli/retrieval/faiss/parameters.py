@@ -1,4 +1,4 @@
-"""What an index is: parameters chosen from size and memory before it is built, and from measured recall afterwards.
+"""Choose the parameters of an index: from size and memory before it is built, from measured recall afterwards.
 
     kind      what is kept of a row                    what is read for a query              chosen by memory
     hnsw      float32, float16 or 8-bit row, links     a walk over a graph of neighbours     the row, then the links
@@ -20,124 +20,24 @@ Not known here: FAISS, files, and where queries come from.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Generic, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 from torch import Tensor
 
 from tbps_cli.errors import FeatureError
+from tbps_cli.retrieval.faiss.header import KINDS, PQ_WORDS, ROW_BYTES, IndexParameters, MeasuredRecall
 from tbps_cli.retrieval.gallery import Gallery
 
-KINDS = ("hnsw", "sq8", "ivf-sq8", "ivf-pq")
 RECALL_WANTED = 0.98  # of the hits of exact search, where breadth can be chosen
-RECALL_POOR = 0.9  # below it, people are missed often enough that a user must be told
 
-ROW_BYTES = {"float32": 4, "float16": 2, "int8": 1}  # a dimension
 HNSW_CHOICES = (("float32", 32), ("float16", 32), ("int8", 32), ("int8", 16))  # best first: row, neighbours
 PQ_DIMENSIONS = (4, 8, 16)  # dimensions that share a byte, best first
-PQ_WORDS = 256  # code words of each byte: as many rows are needed to learn them
 MOST_LISTS = 16384
 ROWS_A_LIST = 39  # FAISS's own least number of points a centre
 TRAINING_ROWS = 65536
 TRAINING_ROWS_A_LIST = 40
-ID_BYTES = 8
-PLAIN_TYPES: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
-
-
-@dataclass(frozen=True)
-class IndexParameters:
-    """Everything that decides how an index is built and searched; 0 where a kind has no such thing."""
-
-    kind: str
-    count: int  # N
-    dimension: int  # D
-    storage: str  # of a row: "float32", "float16", "int8" or "pq"
-    row_bytes: int  # of a row, without links and numbers of rows
-    neighbours: int = 0  # hnsw: links a row, twice as many in the lowest layer
-    construction_breadth: int = 0  # hnsw: rows looked at where a new one is linked
-    lists: int = 0  # ivf: centres
-    training_rows: int = 0  # rows that centres and quantisers are learned from
-    breadth: int = 0  # hnsw: rows held while walking; ivf: lists that are read
-    oversampling: int = 1  # candidates a hit, where they are scored again exactly
-
-    @property
-    def memory_bytes(self) -> int:
-        """What the index takes in memory while it is searched, and on disk. Building takes up to twice as much,
-        and the training rows."""
-        per_row = self.row_bytes
-        if self.kind == "hnsw":  # links are int32; one row in `neighbours` has some in a higher layer
-            per_row += 4 * 2 * self.neighbours + 4 * self.neighbours // (self.neighbours - 1) + ID_BYTES + 4
-        elif self.lists:
-            per_row += ID_BYTES
-        words = 4 * PQ_WORDS * self.dimension if self.storage == "pq" else 8 * self.dimension  # or two bounds each
-        return self.count * per_row + self.lists * self.dimension * 4 + words
-
-    def breadths(self) -> tuple[int, ...]:
-        """The breadths worth trying, cheapest first; empty where every row is read anyway."""
-        if self.kind == "hnsw":
-            return (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
-        return tuple(2**power for power in range(self.lists.bit_length()))
-
-
-@dataclass(frozen=True)
-class MeasuredRecall:
-    """Share of the hits of exact search that an index finds, for `queries` queries that are texts."""
-
-    value: float
-    k: int
-    queries: int
-    is_rescored: bool  # candidates were scored again exactly
-
-    @property
-    def is_poor(self) -> bool:
-        """Whether the user must be told."""
-        return self.value < RECALL_POOR
-
-
-@dataclass(frozen=True)
-class IndexOrigin:
-    """Which rows an index was built from: the checkpoint that embedded them, and a digest of the rows themselves."""
-
-    checkpoint_sha256: str
-    features_digest: str
-
-
-@dataclass(frozen=True)
-class IndexHeader:
-    """What an index file says of itself."""
-
-    parameters: IndexParameters
-    origin: IndexOrigin
-    recall: MeasuredRecall | None  # None: never measured
-    payload_bytes: int  # of FAISS's bytes
-    faiss_version: str
-
-    @classmethod
-    def parse(cls, text: bytes) -> IndexHeader:
-        """Read a header from the JSON of its fields. Raises ValueError: it lacks one, or a value is impossible."""
-        try:
-            values = json.loads(text.decode("utf-8"))
-            header = _typed(
-                cls,
-                {
-                    **values,
-                    "parameters": _typed(IndexParameters, values["parameters"]),
-                    "origin": _typed(IndexOrigin, values["origin"]),
-                    "recall": values["recall"] and _typed(MeasuredRecall, values["recall"]),
-                },
-            )
-        except (TypeError, KeyError, RecursionError) as error:
-            raise ValueError(f"{type(error).__name__}: {error}") from error
-        size = header.parameters
-        if size.kind not in KINDS or size.storage not in {*ROW_BYTES, "pq"}:
-            raise ValueError(f"{size.kind!r} of {size.storage!r} is unknown")
-        if not (0 < size.count < 1 << 40 and 0 < size.dimension < 1 << 16 and size.neighbours != 1):
-            raise ValueError(f"{size.count} rows of {size.dimension} dimensions")
-        if header.recall is not None and not 0 <= header.recall.value <= 1:
-            raise ValueError(f"a recall of {header.recall.value}")
-        return header
 
 
 class Tunable(Gallery, Protocol):
@@ -244,18 +144,6 @@ def tune_breadth(
     if progress is not None:
         progress(len(candidates) + 1, len(candidates) + 1)
     return Tuned(best[1], MeasuredRecall(best[0], k, len(queries), gallery.is_rescored))
-
-
-def _typed(kind: Any, values: Any) -> Any:
-    """Make a dataclass of exactly its fields, each of the type that it declares; a float may be a whole number."""
-    if not isinstance(values, dict) or values.keys() != {item.name for item in fields(kind)}:
-        raise TypeError(f"not the fields of {kind.__name__}")
-    for item in fields(kind):
-        value = values[item.name]
-        wanted = PLAIN_TYPES.get(str(item.type))
-        if wanted is not None and (type(value) not in wanted or (type(value) is int and value < 0)):
-            raise TypeError(f"{item.name} is {value!r}")
-    return kind(**values)
 
 
 def _overlap(found: Tensor, truth: Tensor) -> float:

@@ -1,1 +1,1 @@
-"""Ranks of relevant images, and the metrics of text-based person search."""
+"""How well people were found: ranks, then the metrics of text-based person search."""

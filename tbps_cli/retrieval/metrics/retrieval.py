@@ -24,6 +24,9 @@ from tbps_cli.retrieval.metrics.ranks import (
     rank_blocks,
 )
 
+# What the field calls the figures, and the fields of a report that hold them.
+METRICS = {"rank-1": "rank_1", "rank-5": "rank_5", "rank-10": "rank_10", "mAP": "mean_ap", "mINP": "mean_inp"}
+
 
 @dataclass(frozen=True)
 class RetrievalReport:

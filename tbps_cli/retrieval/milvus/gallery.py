@@ -130,6 +130,14 @@ class MilvusGallery:
         vectors = [np.asarray(found[key]["vector"], dtype=np.float32) for key in keys]
         return torch.from_numpy(np.stack(vectors)) if vectors else torch.empty(0, self.info.dimension)
 
+    def values(self, row: int) -> dict[str, float | str]:
+        """Return what is known of a row of `Hits`, by column; nothing of one that was dropped since.
+
+        Raises EngineError.
+        """
+        known = self._get([row], [COLUMNS_FIELD]).get(row, {}).get(COLUMNS_FIELD) or {}
+        return {column_name(key): value for key, value in known.items()}
+
     def columns(self) -> list[str]:
         """Names of the columns of some image that has any, sorted. Raises EngineError."""
         rows = self._collection.ask(

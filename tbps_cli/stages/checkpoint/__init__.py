@@ -1,1 +1,1 @@
-"""`tbps checkpoint`: show and export checkpoints."""
+"""`tbps checkpoint`: show, export."""

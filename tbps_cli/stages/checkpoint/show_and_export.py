@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -15,19 +14,20 @@ from tbps_cli import __version__
 from tbps_cli.assembly.models import LoadedEncoder, load_encoder, read_recipe
 from tbps_cli.checkpoint import MODEL, RECIPE, VOCABULARY, WEIGHTS, digest_files, fingerprint_of, write_manifest
 from tbps_cli.data.layouts import LAYOUTS
-from tbps_cli.errors import OutputError
+from tbps_cli.files import whole_folder
 from tbps_cli.recipe import dump_model, dump_recipe
 from tbps_cli.report.model_card import ShownModel, write_card
+from tbps_cli.results import Result
+from tbps_cli.retrieval.metrics.retrieval import METRICS
 from tbps_cli.runtime import SILENCE, Progress
 
 CARD = "README.md"
-METRICS = {"rank-1": "rank_1", "rank-5": "rank_5", "rank-10": "rank_10", "mAP": "mean_ap", "mINP": "mean_inp"}
 REPORT = "report.json"
 EXAMPLES = ("woman in a red coat", "man with a backpack")  # what the text half is traced with
 
 
 @dataclass(frozen=True)
-class CheckpointFacts:
+class CheckpointFacts(Result):
     """What a checkpoint is, in one place."""
 
     folder: Path
@@ -45,10 +45,6 @@ class CheckpointFacts:
     bytes: int
     fingerprint: str
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
-
 
 def show_checkpoint(path: Path) -> CheckpointFacts:
     """Open a checkpoint, compare every file with its sha256, and say what it is. Raises CheckpointError."""
@@ -64,23 +60,13 @@ def export_checkpoint(path: Path, out: Path, *, onnx: bool = False, progress: Pr
 
     Raises CheckpointError, OutputError, and DependencyError without the extra `onnx`.
     """
-    if out.exists():
-        raise OutputError(f"{out}: exists. Choose another --out, or remove it.")
-    encoder = load_encoder(path, torch.device("cpu"))
-    partial = out.with_name(f".{out.name}.partial")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        _write_parts(encoder, partial)
+    with whole_folder(out) as folder:
+        encoder = load_encoder(path, torch.device("cpu"))
+        _write_parts(encoder, folder)
         if onnx:
-            _export_onnx(encoder, partial, progress)
-        files = tuple(sorted(path.name for path in partial.iterdir()))
-        (partial / CARD).write_text(write_card(_as_shown(encoder, files)), encoding="utf-8")
-        partial.rename(out)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be written ({error.strerror or error}). Choose another --out.") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            _export_onnx(encoder, folder, progress)
+        files = tuple(sorted(path.name for path in folder.iterdir()))
+        (folder / CARD).write_text(write_card(_as_shown(encoder, files)), encoding="utf-8")
     return out
 
 

@@ -1,1 +1,1 @@
-"""`tbps data`: list, check, show, compare and convert data sets."""
+"""`tbps data`: list, check, show, compare, convert data sets."""

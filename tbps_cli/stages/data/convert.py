@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tbps_cli.assembly.datasets import open_dataset
 from tbps_cli.data.annotations import RecordError, check_name
 from tbps_cli.data.tables import write_lines
 from tbps_cli.errors import DataError, OutputError
-from tbps_cli.report.writing import refuse_to_replace, write_whole
+from tbps_cli.files import refuse_to_replace, write_whole
+from tbps_cli.results import Result
 from tbps_cli.runtime import SILENCE, Progress
 
 
 @dataclass(frozen=True)
-class ConvertResult:
+class ConvertResult(Result):
     """The file that was written. `root` is what it must be read with; None where images lie below its folder."""
 
     out: Path
     images: int
     captions: int
     root: Path | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 def convert(

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tbps_cli.assembly.datasets import open_dataset
 from tbps_cli.data.checks.likeness import BITS, MOST_BITS, Hashes, find_alike, hash_images
 from tbps_cli.data.records import SPLITS, PersonRecord, Split, select_split
+from tbps_cli.files import refuse_to_replace
 from tbps_cli.report.html import ShownImage
 from tbps_cli.report.leaks_page import ShownPair, write_leaks_page
-from tbps_cli.report.writing import refuse_to_replace
+from tbps_cli.results import Result
 from tbps_cli.runtime import SILENCE, Progress
 
 
@@ -30,7 +30,7 @@ class Leak:
 
 
 @dataclass(frozen=True)
-class LeaksReport:
+class LeaksReport(Result):
     """What two sets of images share, most alike first."""
 
     left: str
@@ -40,10 +40,6 @@ class LeaksReport:
     most_bits: int
     leaks: tuple[Leak, ...]
     unreadable: tuple[str, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 def find_leaks(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tbps_cli.assembly.datasets import draw_toy
 from tbps_cli.data.layouts import LAYOUTS, place_of
+from tbps_cli.results import Result
 from tbps_cli.runtime import SILENCE, Progress
+from tbps_cli.toypedes.plan import SIZES
+
+TOY_SIZES = tuple(SIZES)
 
 
 @dataclass(frozen=True)
-class KnownDataset:
+class KnownDataset(Result):
     """A published data set, and where it lies or would lie."""
 
     name: str
@@ -21,10 +24,6 @@ class KnownDataset:
     is_here: bool
     source: str
     licence: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 def list_datasets(root: Path | None) -> list[KnownDataset]:

@@ -10,10 +10,10 @@ from random import Random
 from tbps_cli.assembly.datasets import open_dataset
 from tbps_cli.data.layouts import LAYOUTS
 from tbps_cli.data.records import SPLITS, PersonRecord
+from tbps_cli.files import refuse_to_replace
 from tbps_cli.report.dataset_page import ShownDataset, ShownPerson, ShownSplit, write_dataset_page
 from tbps_cli.report.histogram import count_in_bins
 from tbps_cli.report.html import ShownImage
-from tbps_cli.report.writing import refuse_to_replace
 from tbps_cli.runtime import SILENCE, Progress
 
 MOST_IMAGES = 8  # of one sampled person

@@ -52,7 +52,7 @@ def join_columns(known: Mapping[str, str], metadata: Metadata | None) -> Columns
     return Columns(kinds)
 
 
-class Grown:
+class ExistingGallery:
     """The gallery that images are added to, compared with the images that are there now.
 
     Held are 40 bytes for each of them, and the names of those that could not be read. Raises FeatureError.

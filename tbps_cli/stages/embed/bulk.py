@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,11 +23,13 @@ from tbps_cli.data.crops.listing import Crops, list_crops
 from tbps_cli.data.crops.metadata import Metadata
 from tbps_cli.data.crops.reader import CropBatch, CropReader, UnreadableCrop
 from tbps_cli.data.records import UNKNOWN_PERSON
-from tbps_cli.errors import DataError, DeviceError, OutputError
+from tbps_cli.errors import DataError, OutputError
 from tbps_cli.features import FeatureInfo, FeatureWriter, open_features
-from tbps_cli.processes import Processes, join_processes, leave_processes
+from tbps_cli.files import exists, refuse_to_replace
+from tbps_cli.processes import Processes, training_processes
+from tbps_cli.results import Result
 from tbps_cli.runtime import SILENCE, Progress, find_device
-from tbps_cli.stages.embed.append import Grown, join_columns
+from tbps_cli.stages.embed.append import ExistingGallery, join_columns
 from tbps_cli.stages.embed.parts import CREATED, Part, PartFolder
 from tbps_cli.stages.embed.precision import BulkEncoder, Precision, choose_precision
 from tbps_cli.stages.embed.split import describe
@@ -38,7 +40,7 @@ SHOWN = 10  # unreadable images that a result names
 
 
 @dataclass(frozen=True)
-class CropsResult:
+class CropsResult(Result):
     """What became of the images of a bulk embedding.
 
     images: of the gallery, afterwards. added: embedded by this command. unchanged: embedded before, and not changed.
@@ -54,10 +56,6 @@ class CropsResult:
     problems: tuple[str, ...]
     precision: str
     rank: int = 0
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 def embed_crops(
@@ -91,17 +89,11 @@ def embed_crops(
     Raises DataError, CheckpointError, FeatureError, DeviceError, DependencyError, OutputError or TrainingError.
     """
     found = find_device(device)
-    processes = join_processes(found.type)
-    with ExitStack() as stack:
-        stack.callback(leave_processes, processes)
-        if processes.count > 1 and found.index is not None:
-            raise DeviceError(f"--device {device}: {processes.count} processes take a GPU each; use --device cuda.")
+    with training_processes(found, device) as processes, ExitStack() as stack:
         if processes.count > 1 and "-" in sources:
             raise DataError("-: standard input is that of one process. Write the names to a file, and name @FILE.")
         folder = PartFolder(out)
-        with processes.first_ahead():  # nobody else writes or thins out the gallery from here on
-            if processes.is_first:
-                stack.enter_context(folder.held())
+        stack.enter_context(processes.first_enters(folder.held()))  # nobody else writes or thins it out from here on
         if processes.broadcast(folder.is_finished):  # and the run that finished it was killed before it had cleared up
             with processes.share_fate():
                 if processes.is_first:
@@ -110,12 +102,12 @@ def embed_crops(
                 return _look_at(folder, processes)
         with processes.share_fate():
             _check_out(out, append=append, overwrite=overwrite)
-            grown = Grown(out) if append else None
-            crops = list_crops(sources, root=grown.root if grown else root, stdin=stdin)
+            existing = ExistingGallery(out) if append else None
+            crops = list_crops(sources, root=existing.root if existing else root, stdin=stdin)
             encoder = load_encoder(checkpoint, found, text=False)
-            if grown is not None:
-                grown.match(crops, encoder.checkpoint.fingerprint, encoder.model.embedding_dim)
-        job = _Job(encoder, crops, folder, batch, compile, workers, strict, append or overwrite, grown, metadata)
+            if existing is not None:
+                existing.match(crops, encoder.checkpoint.fingerprint, encoder.model.embedding_dim)
+        job = _Job(encoder, crops, folder, batch, compile, workers, strict, append or overwrite, existing, metadata)
         return job.run(processes, precision, progress if processes.is_first else SILENCE, overwrite=overwrite)
 
 
@@ -131,7 +123,7 @@ class _Job:
     workers: int
     strict: bool
     replaces: bool
-    grown: Grown | None
+    existing: ExistingGallery | None
     metadata: Path | None
 
     def run(self, processes: Processes, asked: Precision, progress: Progress, *, overwrite: bool) -> CropsResult:
@@ -186,7 +178,7 @@ class _Job:
             "checkpoint": self.encoder.checkpoint.fingerprint,
             "batch": str(self.batch),
             "asked precision": f"{asked}{' compiled' if self.compile else ''}",
-            "gallery": self.grown.digest if self.grown else "",
+            "gallery": self.existing.digest if self.existing else "",
         }
         before = self.folder.identity()
         differing = [name for name, value in identity.items() if before.get(name) != value]
@@ -216,7 +208,7 @@ class _Job:
         reader = CropReader(*self.encoder.transform.size, batch=self.batch, workers=self.workers)
         spans = [self._span(number) for number in parts]
         numbers = (row // self.batch for span in spans for row in span[:: self.batch])
-        return reader.read(self.crops, numbers, known=self.grown.known if self.grown else None)
+        return reader.read(self.crops, numbers, known=self.existing.known if self.existing else None)
 
     def _make(self, number: int, batches: Generator[CropBatch, None, None], encode: BulkEncoder, advance: Any) -> Part:
         span = self._span(number)
@@ -272,10 +264,10 @@ class _Job:
 
     def _has_news(self, counted: CropsResult) -> bool:
         """Whether the gallery has to be written: not where it is added to, and has all there is already."""
-        if self.grown is None or counted.added or self.metadata is not None:
+        if self.existing is None or counted.added or self.metadata is not None:
             return True
         parts = (self.folder.read(number) for number in range(self._parts))
-        return not self.grown.has_skipped(self.crops.name(int(row)) for part in parts for row in part.unreadable)
+        return not self.existing.has_skipped(self.crops.name(int(row)) for part in parts for row in part.unreadable)
 
     def _count(self, result: CropsResult) -> CropsResult:
         added = unchanged = unreadable = 0
@@ -285,10 +277,10 @@ class _Job:
             part = self.folder.read(number)
             added, unchanged = added + len(part.rows), unchanged + len(part.unchanged)
             unreadable += len(part.unreadable)
-            replaced += self.grown.count_known(part.rows) if self.grown else 0
+            replaced += self.existing.count_known(part.rows) if self.existing else 0
             for row, reason in zip(part.unreadable[: SHOWN - len(problems)], part.reason_texts, strict=False):
                 problems.append(f"{self.crops.root / self.crops.name(int(row))}: {reason}")
-        images = added - replaced + (self.grown.count if self.grown else 0)
+        images = added - replaced + (self.existing.count if self.existing else 0)
         return replace(
             result, images=images, added=added, unchanged=unchanged, unreadable=unreadable, problems=tuple(problems)
         )
@@ -299,10 +291,10 @@ class _Job:
             FeatureWriter(self.folder.out, info, self.encoder.model.embedding_dim, overwrite=self.replaces) as writer,
             progress.track("writing the gallery", self._parts) as advance,
         ):
-            kinds = join_columns(self.grown.kinds if self.grown else {}, metadata)
-            if self.grown is not None:
+            kinds = join_columns(self.existing.kinds if self.existing else {}, metadata)
+            if self.existing is not None:
                 fresh = (self.folder.read(number) for number in parts)
-                self.grown.copy(writer, np.concatenate([part.rows for part in fresh]), kinds, metadata)
+                self.existing.copy(writer, np.concatenate([part.rows for part in fresh]), kinds, metadata)
             for number in parts:
                 part = self.folder.read(number)
                 names = [self.crops.name(int(row)) for row in part.rows]
@@ -325,7 +317,6 @@ def _check_out(out: Path, *, append: bool, overwrite: bool) -> None:
     """Before anything is listed or embedded. Raises OutputError."""
     if append and overwrite:
         raise OutputError(f"{out}: is added to or replaced, not both: give --append or --overwrite.")
-    if out.exists() and not out.is_file():
-        raise OutputError(f"{out} is not a file; choose another --out")
-    if out.exists() and not (append or overwrite):
+    refuse_to_replace(out, overwrite=True)
+    if exists(out) and not (append or overwrite):
         raise OutputError(f"{out} exists; choose another --out, add to it with --append, or pass --overwrite")

@@ -1,10 +1,9 @@
 """The folder `.GALLERY.parts` beside a gallery on its way: what a killed run leaves, and the next one takes up.
 
-    lock             held by the run that writes
     identity.json    all that the bytes of the gallery depend on, by name, and when the first run began
     000007.npz       part 7: some thousand images, embedded
 
-Whole files only. Knows arrays, not where they come from.
+The run that writes holds the folder. Whole files only. Knows arrays, not where they come from.
 """
 
 from __future__ import annotations
@@ -21,9 +20,11 @@ from pathlib import Path
 import numpy as np
 
 from tbps_cli.errors import FeatureError, OutputError
-from tbps_cli.features import BusyError, claim, open_features
+from tbps_cli.features import open_features
+from tbps_cli.files import PARTIALS, hold, is_file, unwritable, whole_file, write_whole
 
-IDENTITY, LOCK, CREATED = "identity.json", "lock", "created"
+IDENTITY, CREATED = "identity.json", "created"
+HOW = "place, and give the same command again: what is finished stays"
 
 
 @dataclass(frozen=True)
@@ -55,17 +56,12 @@ class PartFolder:
         """Keep all other runs away. Raises OutputError where one is at it already."""
         with self._explained():
             self.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with self._explained():
-                lock = claim(self.folder / LOCK)
-        except BusyError as error:
-            raise OutputError(f"{self.out}: {error}. Wait for it, or choose another --out.") from None
-        try:
-            yield
-        finally:
-            os.close(lock)
-            if not any(self.folder.glob("[0-9]*.npz")):  # nothing is finished, or all is
-                shutil.rmtree(self.folder, ignore_errors=True)
+        with hold(self.folder, patience=0, shown=self.out):
+            try:
+                yield
+            finally:
+                if not any(self.folder.glob("[0-9]*.npz")):  # nothing is finished, or all is
+                    shutil.rmtree(self.folder, ignore_errors=True)
 
     def identity(self) -> dict[str, str]:
         """What the parts that are there are of; empty where there are none."""
@@ -79,7 +75,7 @@ class PartFolder:
     def is_finished(self) -> bool:
         """Whether the gallery is there, and only the parts that it was made of are still to be removed."""
         identity = self.identity()
-        if not identity or not self.out.is_file():
+        if not identity or not is_file(self.out):
             return False
         try:
             with open_features(self.out) as features:
@@ -92,7 +88,7 @@ class PartFolder:
         with self._explained():
             (self.folder / IDENTITY).unlink(missing_ok=True)  # first: parts of nothing are nobody's
         self.clear()
-        self._write(IDENTITY, json.dumps(dict(identity), indent=2).encode())
+        write_whole(json.dumps(dict(identity), indent=2).encode(), self.folder / IDENTITY, overwrite=True)
 
     def list_missing(self, count: int) -> list[int]:
         """The parts, of so many, that are still to be made."""
@@ -100,13 +96,8 @@ class PartFolder:
 
     def write(self, number: int, part: Part) -> None:
         """Write a part. Raises OutputError; those that are there stay."""
-        with self._explained():
-            partial = self.folder / f".{number:06}.npz"
-            with partial.open("wb") as file:
-                np.savez(file, **{item.name: getattr(part, item.name) for item in fields(Part)})
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(self._part(number))
+        with whole_file(self._part(number), overwrite=True, how=HOW) as file:
+            np.savez(file, **{item.name: getattr(part, item.name) for item in fields(Part)})
 
     def read(self, number: int) -> Part:
         """Read a part. Raises OutputError for one that is damaged."""
@@ -120,25 +111,16 @@ class PartFolder:
     def clear(self) -> None:
         """Remove all but the lock. Raises OutputError."""
         with self._explained():
-            for path in [*self.folder.glob("*.npz"), *self.folder.glob(".*.npz")]:
+            for path in [*self.folder.glob("*.npz"), *self.folder.glob(PARTIALS)]:
                 path.unlink()
             (self.folder / IDENTITY).unlink(missing_ok=True)  # last: it tells a finished gallery
 
     def _part(self, number: int) -> Path:
         return self.folder / f"{number:06}.npz"
 
-    def _write(self, name: str, content: bytes) -> None:
-        with self._explained():
-            partial = self.folder / f".{name}"
-            partial.write_bytes(content)
-            partial.replace(self.folder / name)
-
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            raise OutputError(
-                f"{self.out} cannot be written: {error.strerror or error} at {error.filename or self.folder}. Make "
-                "room there and give the same command again: what is finished stays."
-            ) from error
+            raise unwritable(self.out, error, HOW) from error

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,22 +20,19 @@ from tbps_cli.encoders.tokenizer import Tokenizer
 from tbps_cli.errors import DataError
 from tbps_cli.features import FeatureInfo, FeatureWriter
 from tbps_cli.recipe import dump_model
+from tbps_cli.results import Result
 from tbps_cli.runtime import SILENCE, Progress, find_device
 
 BATCH = 64  # rows; the boundaries are fixed, so that the same rows give the same bits
 
 
 @dataclass(frozen=True)
-class EmbedResult:
+class EmbedResult(Result):
     """What was written where."""
 
     out: Path
     images: int
     captions: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 def embed_dataset(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -20,8 +20,10 @@ from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.encoders.tokenizer import Tokenizer
 from tbps_cli.errors import DataError, FeatureError
 from tbps_cli.features import open_features
+from tbps_cli.results import Result
 from tbps_cli.retrieval.metrics.bootstrap import Interval, bootstrap_intervals
 from tbps_cli.retrieval.metrics.ctlg_protocol import ReleasedReport, rank_as_released
+from tbps_cli.retrieval.metrics.retrieval import METRICS as METRICS
 from tbps_cli.retrieval.metrics.retrieval import QueryMetrics, RetrievalReport, measure_queries, rank_queries
 from tbps_cli.runtime import SILENCE, Progress, find_device
 from tbps_cli.stages.embed.split import embed_captions, embed_images
@@ -58,7 +60,7 @@ class EmbeddedSplit:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Result):
     """The metrics of one model on one split, and on ToyPEDES the best that any system could reach."""
 
     dataset: str
@@ -75,10 +77,6 @@ class Evaluation:
         """What was measured, in a few words."""
         split = " ".join(filter(None, (Path(self.dataset).name, self.split)))
         return " · ".join(filter(None, (split, self.model)))
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

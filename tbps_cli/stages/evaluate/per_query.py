@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tbps_cli.report.writing import write_whole
+from tbps_cli.files import write_whole
 from tbps_cli.retrieval.gallery import ExactGallery
 from tbps_cli.stages.evaluate.evaluate import RankedSplit
 

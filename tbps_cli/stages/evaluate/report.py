@@ -18,6 +18,7 @@ from tbps_cli.report.histogram import ShownDistribution
 from tbps_cli.report.sheet import ShownHit
 from tbps_cli.retrieval.metrics.distribution import measure_distribution
 from tbps_cli.retrieval.metrics.hardest import HardQuery, find_hardest
+from tbps_cli.retrieval.metrics.retrieval import METRICS
 from tbps_cli.runtime import SILENCE, Progress
 from tbps_cli.stages.evaluate.evaluate import Evaluation, RankedSplit
 from tbps_cli.stages.evaluate.per_query import QueryTable
@@ -30,7 +31,6 @@ RELEASED_WARNING = (
 )
 HARDEST = 12
 SHOWN_HITS = 5
-METRICS = {"rank-1": "rank_1", "rank-5": "rank_5", "rank-10": "rank_10", "mAP": "mean_ap", "mINP": "mean_inp"}
 RANK_BINS = {"1": (1, 1), "2–5": (2, 5), "6–10": (6, 10), "11–50": (11, 50), "51–100": (51, 100)}
 
 

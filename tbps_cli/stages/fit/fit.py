@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +20,8 @@ from tbps_cli.assembly.datasets import open_dataset
 from tbps_cli.checkpoint import open_checkpoint, restore_checkpoint, save_checkpoint
 from tbps_cli.data.records import PersonRecord, select_split
 from tbps_cli.data.transforms import read_image
-from tbps_cli.errors import DataError, OutputError, TrainingError
+from tbps_cli.errors import DataError, TrainingError
+from tbps_cli.files import hold, whole_file, whole_folder
 from tbps_cli.proximity.diffusion.canvas import Canvas
 from tbps_cli.proximity.diffusion.fitting.run import ENCODED, FittingRun, Position
 from tbps_cli.proximity.diffusion.fitting.small import build_small_pipeline
@@ -30,7 +30,8 @@ from tbps_cli.proximity.diffusion.pipeline import Pipeline
 from tbps_cli.proximity.diffusion.prompts import describe_image
 from tbps_cli.proximity.lexicon import read_lexicon
 from tbps_cli.recipe import FitRecipe, dump_recipe
-from tbps_cli.runtime import SILENCE, Progress, find_device, hold_folder
+from tbps_cli.results import Result
+from tbps_cli.runtime import SILENCE, Progress, find_device
 from tbps_cli.training.run import Run
 
 POSITION = "position.json"
@@ -40,17 +41,13 @@ LARGEST_SHARE = 8  # times the mean weight, of an image where colours are balanc
 
 
 @dataclass(frozen=True)
-class FitResult:
+class FitResult(Result):
     """A pipeline that has learnt, and the mean loss of its last steps."""
 
     pipeline: Path
     steps: int
     loss: float
     seconds: float
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 def fit(
@@ -69,7 +66,7 @@ def fit(
 
     Raises DataError, RecipeError, CheckpointError, OutputError or TrainingError.
     """
-    with hold_folder(out):
+    with hold(out):
         return _fit(recipe, out, root, device, resume, overwrite, progress)
 
 
@@ -207,19 +204,13 @@ def _find_latents(
                 yield pipeline.to_latents(images).float().cpu().numpy().astype(np.float16)
 
     if is_fresh or not path.exists():
-        try:
-            _encode_all(path, encode(), count, progress)
-        except OSError as error:
-            raise OutputError(
-                f"{path}: cannot be written ({error.strerror}). Free some space or choose --out."
-            ) from None
+        _encode_all(path, encode(), count, progress)
     return np.load(path, mmap_mode="r")
 
 
 def _encode_all(path: Path, batches: Iterator[NDArray[np.float16]], count: int, progress: Progress) -> None:
     """Written, and not mapped, as a map of a disk that is full kills the process."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file, progress.track("encoding images", count) as advance:
+    with whole_file(path, overwrite=True) as file, progress.track("encoding images", count) as advance:
         for batch in batches:
             if file.tell() == 0:
                 shape = (count, *batch.shape[1:])
@@ -227,19 +218,11 @@ def _encode_all(path: Path, batches: Iterator[NDArray[np.float16]], count: int, 
                 np.lib.format.write_array_header_1_0(file, header)
             file.write(batch.tobytes())
             advance(len(batch), "")
-    partial.replace(path)
 
 
 def _write_pipeline(pipeline: Pipeline, folder: Path, recipe: FitRecipe) -> None:
     """Whole or absent."""
-    partial = folder.with_name(f".{folder.name}.partial")
     for module in pipeline.modules.values():
         nn.Module.to(module, PRECISIONS[recipe.pipeline.precision])  # diffusers' own warns of nothing
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+    with whole_folder(folder, overwrite=True) as partial:
         save_pipeline(pipeline, partial)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error}). Free some space and go on with --resume.") from None

@@ -1,1 +1,1 @@
-"""`tbps gallery`: show, verify, merge, drop, export, index and push feature files."""
+"""`tbps gallery`: show, verify, merge, drop, export, index, push feature files."""

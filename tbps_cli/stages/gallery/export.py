@@ -10,11 +10,9 @@ is null in Parquet; in NumPy it is as in the gallery: -1, NaN, empty, zeros. No 
 
 from __future__ import annotations
 
-import os
-import secrets
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
@@ -24,7 +22,8 @@ import numpy as np
 
 from tbps_cli.errors import DependencyError, FeatureError, OutputError
 from tbps_cli.features import FeatureFile, FeatureTable, open_features
-from tbps_cli.report.writing import refuse_to_replace
+from tbps_cli.files import refuse_to_replace, whole_file
+from tbps_cli.results import Result
 from tbps_cli.runtime import SILENCE, Advance, Progress
 
 SUFFIXES = (".parquet", ".npz", ".npy")
@@ -33,16 +32,12 @@ MOST_TEXT_BYTES = 16 << 30  # of an array of texts: NumPy gives each the room of
 
 
 @dataclass(frozen=True)
-class ExportResult:
+class ExportResult(Result):
     """What was written."""
 
     files: tuple[Path, ...]
     rows: int
     dimensions: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 def export_gallery(
@@ -69,8 +64,9 @@ def export_gallery(
             missing, there = ("captions", "images") if captions else ("images", "captions")
             hint = "Leave --captions away." if captions else "Export those with --captions."
             raise FeatureError(f"{gallery}: holds {there} but no {missing}. {hint}")
-        with _growing(files) as streams, progress.track("exporting", table.count) as advance:
-            write(features, table, streams, advance)
+        with ExitStack() as stack, progress.track("exporting", table.count) as advance:
+            streams = [stack.enter_context(whole_file(file, overwrite=overwrite)) for file in reversed(files)]
+            write(features, table, streams[::-1], advance)
     return ExportResult(tuple(reversed(files)), table.count, table.dimension)
 
 
@@ -184,30 +180,6 @@ def _halves(table: FeatureTable, advance: Advance) -> Iterator[np.ndarray]:
     for block in table.blocks(BLOCK_ROWS):
         yield block.astype(np.float16)
         advance(len(block), "")
-
-
-@contextmanager
-def _growing(files: tuple[Path, ...]) -> Iterator[list[BinaryIO]]:
-    """Open files that are at their places when the statement ends without an exception, and nowhere otherwise."""
-    partials = [file.with_name(f".tbps-{secrets.token_hex(8)}.part") for file in files]
-    try:
-        with ExitStack() as stack:
-            streams: list[BinaryIO] = [stack.enter_context(open(partial, "xb")) for partial in partials]
-            yield streams
-            for stream in streams:
-                stream.flush()
-                os.fsync(stream.fileno())
-        for partial, file in zip(partials, files, strict=True):
-            os.replace(partial, file)
-    except OSError as error:
-        raise OutputError(
-            f"{files[-1]} cannot be written: {error.strerror or error}; "
-            f"check that {files[-1].parent} exists, is writable and has room, or choose another place"
-        ) from error
-    finally:
-        for partial in partials:
-            with suppress(OSError):
-                partial.unlink()
 
 
 def _free_title(name: str, own: list[str], others: list[str]) -> str:

@@ -20,11 +20,12 @@ from tbps_cli.data.crops.shards import ShardDamagedError, read_members
 from tbps_cli.data.sources import image_folder
 from tbps_cli.errors import CheckpointError, FeatureError
 from tbps_cli.features import FeatureFile, FeatureInfo, FeatureTable, Finding, open_features
-from tbps_cli.retrieval.faiss.index import read_header
+from tbps_cli.results import Result
+from tbps_cli.retrieval.faiss.header import read_header
 from tbps_cli.runtime import SILENCE, Progress
-from tbps_cli.stages.gallery.index import index_path, origin_of
-from tbps_cli.stages.gallery.rewrite import MOST_LISTED
+from tbps_cli.stages.search.index_file import index_path, origin_of
 
+MOST_LISTED = 100_000  # names that a result holds; counts are of all
 EXAMPLES = 5  # values of a column
 SAMPLED = 64  # images that are looked for at a glance
 THREADS = 8  # that look for images: a file server answers late, but several at once
@@ -50,7 +51,7 @@ class IndexFacts:
 
 
 @dataclass(frozen=True)
-class GalleryFacts:
+class GalleryFacts(Result):
     """What a gallery is; `problems` are sentences, and there are none when it is well at a glance."""
 
     gallery: Path
@@ -72,10 +73,6 @@ class GalleryFacts:
     columns: tuple[ColumnFacts, ...]
     index: IndexFacts | None
     problems: tuple[str, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,19 @@
-"""A FAISS index beside a gallery: chosen, built, tuned with descriptions, measured; and opened again."""
+"""A FAISS index beside a gallery: chosen, built, tuned with descriptions, measured."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tbps_cli.errors import FeatureError, FeatureMismatchError, OutputError
-from tbps_cli.features import FeatureFile, FeatureTable, open_features
+from tbps_cli.features import open_features
+from tbps_cli.files import refuse_to_replace, unwritable
 from tbps_cli.libraries import import_faiss
-from tbps_cli.retrieval.faiss.index import FaissGallery, build_index, open_index, save_index
+from tbps_cli.retrieval.faiss.header import IndexParameters, MeasuredRecall
+from tbps_cli.retrieval.faiss.index import build_index, save_index
 from tbps_cli.retrieval.faiss.parameters import (
     RECALL_WANTED,
-    IndexHeader,
-    IndexOrigin,
-    IndexParameters,
-    MeasuredRecall,
     choose_kind,
     choose_parameters,
     tune_breadth,
@@ -26,6 +22,7 @@ from tbps_cli.retrieval.gallery import ExactGallery
 from tbps_cli.retrieval.mapped import MappedGallery
 from tbps_cli.runtime import SILENCE, Progress, StepsBetween
 from tbps_cli.stages.gallery.index_queries import find_descriptions
+from tbps_cli.stages.search.index_file import explain_poor, index_path, origin_of
 
 MEMORY_SHARE = 4  # of the machine's memory an index may take a fourth, as building takes up to twice as much
 
@@ -48,11 +45,6 @@ class IndexResult:
             "memory_bytes": self.parameters.memory_bytes,
             "is_poor": self.recall.is_poor,
         }
-
-
-def index_path(gallery: Path) -> Path:
-    """Where the index of a gallery lies."""
-    return gallery.with_name(f"{gallery.name}.faiss-index")
 
 
 def index_gallery(
@@ -87,7 +79,7 @@ def index_gallery(
     path = index_path(gallery)
     import_faiss()
     with open_features(gallery) as features:
-        images = _images(features)
+        images = features.need_images()
         origin = origin_of(features, images)
         _check_place(path, overwrite)
         allowed = _machine_memory() // MEMORY_SHARE if memory_bytes is None else memory_bytes
@@ -116,59 +108,11 @@ def index_gallery(
     return IndexResult(path, tuned.gallery.parameters, tuned.recall, descriptions.source, path.stat().st_size)
 
 
-def open_index_of(gallery: Path, features: FeatureFile) -> tuple[FaissGallery, IndexHeader] | None:
-    """Open the index of a gallery that is open already; None where there is none.
-
-    Candidates are scored again by the gallery's rows, and scores are those of exact search.
-
-    Raises:
-        FeatureMismatchError: the gallery was changed since.
-        FeatureError: the index is damaged.
-        DependencyError: there is no FAISS.
-    """
-    path = index_path(gallery)
-    if not os.path.lexists(path):
-        return None
-    images = _images(features)
-    return open_index(path, expected=origin_of(features, images), matrix=images.mapped())
-
-
-def explain_poor(path: Path, recall: MeasuredRecall | None) -> str | None:
-    """What to tell a user of an index that misses many; None where it does not."""
-    if recall is None or not recall.is_poor:
-        return None
-    return (
-        f"{path} finds only {recall.value:.1%} of the {recall.k} best hits of exact search. Build another one: "
-        "tbps gallery index GALLERY --kind sq8 --overwrite; or remove it, and search compares every image."
-    )
-
-
 def _check_place(path: Path, overwrite: bool) -> None:
     """Before anything is built. Raises OutputError."""
-    if os.path.lexists(path) and not path.is_file():
-        raise OutputError(f"{path} is in the way, and no file: remove it.")
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists; pass --overwrite to replace it")
+    refuse_to_replace(path, overwrite=overwrite)
     if not os.access(path.parent, os.W_OK):
-        raise OutputError(f"{path} cannot be written: {path.parent} is read-only. Copy the gallery to another folder.")
-
-
-def _images(features: FeatureFile) -> FeatureTable:
-    if features.images is None:
-        raise FeatureError(f"{features.path}: holds captions but no images. Embed some: tbps embed --images FOLDER")
-    return features.images
-
-
-def origin_of(features: FeatureFile, images: FeatureTable) -> IndexOrigin:
-    """The gallery's checkpoint, and a digest of the checksums of its rows: all rows need not be read for it."""
-    checksums = images.checksums
-    if checksums is None:
-        raise FeatureMismatchError(
-            f"{features.path} is of format {features.version}, whose rows have no checksums for an index to know "
-            "them by. Embed the images again."
-        )
-    digest = hashlib.sha256(f"{images.count} {images.dimension} ".encode() + checksums.tobytes())
-    return IndexOrigin(features.info.checkpoint_sha256, digest.hexdigest())
+        raise unwritable(path, f"{path.parent} is read-only", "place: copy the gallery there")
 
 
 def _machine_memory() -> int:

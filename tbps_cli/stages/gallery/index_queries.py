@@ -18,7 +18,7 @@ from tbps_cli.features import FeatureFile, FeatureTable
 from tbps_cli.proximity.lexicon import read_lexicon
 from tbps_cli.stages.embed.split import embed_captions
 from tbps_cli.stages.search.queries import read_lines
-from tbps_cli.stages.search.query_encoder import load_asker
+from tbps_cli.stages.search.query_encoder import load_query_encoder
 
 MOST = 200
 
@@ -47,7 +47,7 @@ def find_descriptions(
     texts = None if queries is None else _sample([line for line in read_lines(queries) if line], random)
     if texts is None and features.captions is not None:
         return Descriptions(_read_some(features.captions, random), "captions")
-    encoder = load_asker(features.info, str(features.path), checkpoint, device)
+    encoder = load_query_encoder(features.info, str(features.path), checkpoint, device)
     if texts is None:
         texts = describe_people(encoder.tokenizer, random)
     else:

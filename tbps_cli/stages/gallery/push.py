@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from tbps_cli.errors import FeatureError
 from tbps_cli.features import FeatureTable, open_features
+from tbps_cli.results import Result
 from tbps_cli.retrieval.milvus.engine import CollectionInfo, IndexKind
 from tbps_cli.retrieval.milvus.place import MilvusPlace
 from tbps_cli.retrieval.milvus.push import RowBlock, drop, push
@@ -18,7 +17,7 @@ TIMEOUT = 30.0  # seconds for each answer
 
 
 @dataclass(frozen=True)
-class PushResult:
+class PushResult(Result):
     """What was pushed where."""
 
     gallery: Path
@@ -26,10 +25,6 @@ class PushResult:
     sent: int  # images that were new, or not as they are now
     unchanged: int
     count: int  # images of the collection, those of other galleries too
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 def push_gallery(
@@ -56,9 +51,7 @@ def push_gallery(
     """
     place = MilvusPlace.parse(to)
     with open_features(gallery) as features:
-        images, info = features.images, features.info
-        if images is None:
-            raise FeatureError(f"{gallery}: holds captions but no images, so there is nothing to push.")
+        images, info = features.need_images(), features.info
         ours = CollectionInfo(info.checkpoint, info.checkpoint_sha256, info.dataset, info.root, images.dimension)
         with progress.track("pushing images", images.count) as advance:
             report = push(place, _blocks(images), ours, index=index, timeout=timeout, advance=advance)

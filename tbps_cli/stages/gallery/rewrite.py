@@ -5,60 +5,49 @@ Rows are copied by `tbps_cli.features`; lives here: which rows, under which name
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-from collections.abc import Iterator, Sequence, Set
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tbps_cli.errors import DataError, FeatureError, OutputError, QueryError
-from tbps_cli.features import Column, FeatureFile, FeatureTable, merge, open_features, select
-from tbps_cli.report.writing import refuse_to_replace
+from tbps_cli.features import Column, FeatureTable, merge, open_features, select
+from tbps_cli.files import read_whole, refuse_to_replace, whole_folder
+from tbps_cli.results import Result
 from tbps_cli.retrieval.conditions import parse_conditions
 from tbps_cli.retrieval.milvus.place import MilvusPlace
 from tbps_cli.runtime import SILENCE, Progress
 from tbps_cli.stages.embed.parts import PartFolder
-from tbps_cli.stages.gallery.index import index_path
+from tbps_cli.stages.gallery.health import MOST_LISTED
 from tbps_cli.stages.gallery.push import drop_pushed
+from tbps_cli.stages.search.index_file import index_path
 
 MOST_PARTS = 1000
-MOST_LISTED = 100_000  # names that a result holds; counts are of all
 _SLUG_BYTES = 80
 
 
 @dataclass(frozen=True)
-class MergeResult:
+class MergeResult(Result):
     """What was written where."""
 
     out: Path
     galleries: int
     images: int
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
-class Part:
+class Part(Result):
     """One of the files that a gallery was split into. `value` is the column's, empty where unknown."""
 
     out: Path
     images: int
     value: str | None = None
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
-class DropResult:
+class DropResult(Result):
     """What was dropped: `names` and `unknown` list at most MOST_LISTED; `index` was removed with it."""
 
     gallery: str
@@ -67,10 +56,6 @@ class DropResult:
     names: tuple[str, ...]
     unknown: tuple[str, ...]
     index: Path | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 def merge_galleries(
@@ -90,13 +75,13 @@ def split_by(gallery: Path, column: str, out: Path, *, progress: Progress = SILE
     Raises FeatureError, OutputError, and QueryError for a column that is not there or has too many values.
     """
     with open_features(gallery) as features:
-        columns = _images_of(features).columns
+        columns = features.need_images().columns
         if column not in columns:
             there_are = f"There are: {', '.join(columns)}." if columns else "It has no columns; use --parts."
             raise QueryError(f"{gallery}: no column {column!r}. {there_are}")
         values, codes = _number_values(columns[column], gallery)
     stems = _stems(column, values)
-    with _growing_folder(out) as folder, progress.track("splitting", len(values)) as advance:
+    with whole_folder(out) as folder, progress.track("splitting", len(values)) as advance:
         parts = []
         for code, (value, stem) in enumerate(zip(values, stems, strict=True)):
             images = select(gallery, np.flatnonzero(codes == code), folder / f"{stem}.h5")
@@ -111,13 +96,13 @@ def split_equally(gallery: Path, parts: int, out: Path, *, progress: Progress = 
     Raises FeatureError, OutputError, and QueryError for more parts than images.
     """
     with open_features(gallery) as features:
-        count = _images_of(features).count
+        count = features.need_images().count
     if not 1 <= parts <= min(count, MOST_PARTS):
         raise QueryError(
             f"{gallery}: {count:,} images cannot be {parts:,} parts. Ask for 1 to {min(count, MOST_PARTS):,}."
         )
     borders = [count * part // parts for part in range(parts + 1)]
-    with _growing_folder(out) as folder, progress.track("splitting", parts) as advance:
+    with whole_folder(out) as folder, progress.track("splitting", parts) as advance:
         written = []
         for number in range(parts):
             name = f"part-{number + 1:0{len(str(parts))}}.h5"
@@ -165,7 +150,7 @@ def _drop_rows(gallery: Path, wanted: Set[str], where: Sequence[str], progress: 
     open_features(gallery).close()  # before a lock is laid beside it
     with PartFolder(gallery).held():
         with open_features(gallery) as features:
-            images = _images_of(features)
+            images = features.need_images()
             is_dropped = _meet(images, where) if where else _are_named(images, wanted)
             rows = np.flatnonzero(is_dropped)
             dropped = [images.names[row] for row in (rows if wanted else rows[:MOST_LISTED]).tolist()]
@@ -187,12 +172,6 @@ def _drop_pushed(place: str, wanted: Set[str]) -> DropResult:
     if not dropped:
         raise _nothing_to_drop(place, (), unknown)
     return DropResult(place, len(dropped), None, tuple(dropped[:MOST_LISTED]), tuple(unknown[:MOST_LISTED]), None)
-
-
-def _images_of(features: FeatureFile) -> FeatureTable:
-    if features.images is None:
-        raise FeatureError(f"{features.path}: holds captions but no images, so there is nothing to take out of it.")
-    return features.images
 
 
 def _number_values(column: Column, gallery: Path) -> tuple[list[str], np.ndarray]:
@@ -238,30 +217,8 @@ def _slug(text: str) -> str:
     return re.sub(r"[^\w.-]+", "_", text).encode()[:_SLUG_BYTES].decode(errors="ignore")
 
 
-@contextmanager
-def _growing_folder(out: Path) -> Iterator[Path]:
-    """A folder that is at `out` when the statement ends without an exception, and nowhere otherwise."""
-    if os.path.lexists(out):
-        raise OutputError(f"{out} exists; choose another --out, or remove it")
-    partial = out.with_name(f".{out.name}.partial")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        yield partial
-        partial.rename(out)
-    except OSError as error:
-        raise OutputError(f"{out} cannot be written: {error.strerror or error}; choose another --out") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
 def _read_names(path: Path) -> list[str]:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(
-            f"{path}: the list of names cannot be read ({error.strerror or error}). Check --from."
-        ) from None
+    content = read_whole(path, DataError, "Check --from, the list of names.")
     if b"\0" in content:
         lines = content.split(b"\0")
     else:

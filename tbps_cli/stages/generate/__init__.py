@@ -1,1 +1,1 @@
-"""`tbps generate`: plan, edit, judge and write new pairs."""
+"""`tbps generate`: plan, edit, judge, write new pairs."""

@@ -10,10 +10,10 @@ from tbps_cli.data.records import PersonRecord
 from tbps_cli.data.tables import row_of
 from tbps_cli.processes import Processes
 from tbps_cli.proximity.generator import Request
-from tbps_cli.proximity.kinds.table import KINDS
-from tbps_cli.proximity.maker import ImageMaker, Outcome
+from tbps_cli.proximity.plan.kinds import KINDS
 from tbps_cli.runtime import Advance, Progress
 from tbps_cli.stages.generate.folder import GenerationFolder
+from tbps_cli.stages.generate.maker import ImageMaker, Outcome
 from tbps_cli.stages.generate.report import provenance_of
 
 DROPPED_SHOWN = 2  # of a chunk: dropped images that are kept for the page

@@ -25,15 +25,14 @@ from PIL import Image
 
 from tbps_cli.data.generated import RECORDS
 from tbps_cli.errors import OutputError
+from tbps_cli.files import PARTIALS, unwritable, write_whole
 from tbps_cli.proximity.plan.file import write_plan
 from tbps_cli.proximity.plan.plan import Plan
-from tbps_cli.report.writing import write_whole
-from tbps_cli.toypedes.staging import sync
 
 IDENTITY, PLAN, REPORT, PAGE = "generation.json", "plan.jsonl", "report.json", "index.html"
 IMAGES, PARTS = "images", "parts"
-LEFTOVER = ".tbps-*.part"  # what a killed process was writing
 A_FOLDER = 10_000  # images
+HOW = "place, and give the same command again: what is finished stays"
 
 
 class GenerationFolder:
@@ -63,7 +62,7 @@ class GenerationFolder:
                 opened._clear()
             elif known.exists():
                 _compare(_read_identity(known), identity, folder)
-            elif folder.exists() and any(path for path in folder.iterdir() if not path.match(LEFTOVER)):
+            elif folder.exists() and any(path for path in folder.iterdir() if not path.match(PARTIALS)):
                 raise OutputError(f"{folder}: not empty, and not begun by `tbps generate`. Choose another --out.")
             folder.mkdir(parents=True, exist_ok=True)
             if not known.exists():
@@ -75,7 +74,7 @@ class GenerationFolder:
                 opened.parts.mkdir(exist_ok=True)
                 write_plan(plan, opened.plan)
         except OSError as error:
-            raise _explain(error, folder) from error
+            raise unwritable(folder, error, HOW) from error
         return opened
 
     @classmethod
@@ -110,13 +109,10 @@ class GenerationFolder:
                 folder.mkdir(parents=True, exist_ok=True)
             for place, content in places.items():
                 write_whole(content, place, overwrite=True)
-            for folder in sorted({place.parent for place in places}):
-                sync(folder)
             text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
             write_whole(text.encode(), self._part(chunk), overwrite=True)
-            sync(self.parts)
         except OSError as error:
-            raise _explain(error, self.folder) from error
+            raise unwritable(self.folder, error, HOW) from error
         except OutputError as error:
             raise OutputError(f"{error}. What is finished stays: the same command goes on with it.") from error
 
@@ -138,10 +134,9 @@ class GenerationFolder:
         try:
             self._sweep()
             write_whole(text.encode(), self.records, overwrite=True)
-            sync(self.folder)
             self._remove_parts()
         except OSError as error:
-            raise _explain(error, self.folder) from error
+            raise unwritable(self.folder, error, HOW) from error
 
     def read_report(self) -> dict[str, Any]:
         """What `finish` wrote. Raises OutputError."""
@@ -178,7 +173,7 @@ class GenerationFolder:
     def _sweep(self) -> None:
         """Remove what killed processes were writing."""
         for place in (self.folder, self.parts, *self.folder.glob(f"{IMAGES}/*/")):
-            for leftover in place.glob(LEFTOVER):
+            for leftover in place.glob(PARTIALS):
                 leftover.unlink(missing_ok=True)
 
     def _remove_parts(self) -> None:
@@ -224,11 +219,3 @@ def _compare(found: Mapping[str, str], identity: Mapping[str, str], folder: Path
             f"{folder}: was begun with another {', another '.join(differing)}. Give the same command to go on with it, "
             "--overwrite to replace it, or another --out."
         )
-
-
-def _explain(error: OSError, folder: Path) -> OutputError:
-    at = f" at {error.filename}" if error.filename else ""
-    return OutputError(
-        f"{folder}: cannot be written: {error.strerror or error}{at}. Free the space or the rights and give the same "
-        "command again: what is finished stays."
-    )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -16,23 +15,24 @@ from tbps_cli.assembly.editors import EncoderScorer, build_editor, build_judge, 
 from tbps_cli.assembly.models import load_encoder
 from tbps_cli.data.annotations import Reading
 from tbps_cli.data.records import SPLITS, PersonRecord
-from tbps_cli.errors import DataError, DeviceError
-from tbps_cli.processes import join_processes, leave_processes
+from tbps_cli.errors import DataError
+from tbps_cli.files import hold, refuse_to_replace
+from tbps_cli.processes import training_processes
 from tbps_cli.proximity.generator import refuse_other_kinds
 from tbps_cli.proximity.lexicon import Lexicon
-from tbps_cli.proximity.maker import ImageMaker
 from tbps_cli.proximity.plan.file import digest_plan, read_plan, write_plan
 from tbps_cli.proximity.plan.plan import Plan
 from tbps_cli.recipe import GenerationRecipe, dump_recipe
-from tbps_cli.report.writing import refuse_to_replace
-from tbps_cli.runtime import SILENCE, Progress, find_device, hold_folder
+from tbps_cli.results import Result
+from tbps_cli.runtime import SILENCE, Progress, find_device
 from tbps_cli.stages.generate.chunks import Chunks
 from tbps_cli.stages.generate.folder import GenerationFolder
+from tbps_cli.stages.generate.maker import ImageMaker
 from tbps_cli.stages.generate.report import summarise, write_page
 
 
 @dataclass(frozen=True)
-class PlanResult:
+class PlanResult(Result):
     """A plan that was written for people to read and change."""
 
     plan: Path
@@ -40,13 +40,9 @@ class PlanResult:
     images: int  # of the training split
     skipped: dict[str, int]  # why an image has no edit -> images
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
-class GenerateResult:
+class GenerateResult(Result):
     """A finished generation.
 
     drops: why edits were dropped; one may be for several reasons. skipped: why images have no edit.
@@ -66,10 +62,6 @@ class GenerateResult:
     evaluations: int
     was_finished: bool = False
     rank: int = 0
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 def plan_dataset(
@@ -121,16 +113,13 @@ def generate(
     Raises RecipeError, DataError, CheckpointError, DeviceError, DependencyError, OutputError or TrainingError.
     """
     found = find_device(device)
-    processes = join_processes(found.type)
-    try:
-        if processes.count > 1 and found.index is not None:
-            raise DeviceError(f"--device {device}: {processes.count} processes take a GPU each; use --device cuda.")
+    with training_processes(found, device) as processes:
         shown = progress if processes.is_first else SILENCE
         with processes.first_ahead():  # it draws a ToyPEDES that is not there
             reading = _read(dataset, root, shown)
         with processes.share_fate():
             work = _prepare(recipe, dataset, reading, found, plan_file, checkpoint, limit, shown)
-        with processes.first_enters(hold_folder(out)):
+        with processes.first_enters(hold(out)):
             with processes.first_ahead():
                 if processes.is_first:
                     folder = GenerationFolder.open(out, work.identity, work.plan, overwrite=overwrite)
@@ -143,8 +132,6 @@ def generate(
                     if processes.is_first:
                         _finish(work, recipe, dataset, folder)
             return _tell(folder, was_finished, processes.rank)
-    finally:
-        leave_processes(processes)
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from typing import Any
 from tbps_cli import __version__
 from tbps_cli.data.records import PersonRecord
 from tbps_cli.proximity.generator import Request
-from tbps_cli.proximity.kinds.table import KINDS
-from tbps_cli.proximity.maker import UNREADABLE
+from tbps_cli.proximity.plan.kinds import KINDS
 from tbps_cli.proximity.plan.plan import Plan
 from tbps_cli.recipe import GenerationRecipe
 from tbps_cli.report.pairs_page import PairsSummary, ShownCaption, ShownMeasure, ShownPair, write_pairs_page
 from tbps_cli.stages.generate.folder import GenerationFolder
+from tbps_cli.stages.generate.maker import UNREADABLE
 
 SHOWN = 60  # pairs of each kind that the page is offered; it takes what it has room for
 MOST_NAMES = 20  # of unreadable images

@@ -1,1 +1,1 @@
-"""`tbps search`: queries, the galleries they are asked of, and pictures of the hits."""
+"""`tbps search`: galleries are opened, asked, shown."""

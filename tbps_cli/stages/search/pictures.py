@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tbps_cli.errors import OutputError
+from tbps_cli.files import refuse_to_replace, unwritable
 from tbps_cli.report.search_page import ShownSearch, write_search_page
 from tbps_cli.report.sheet import COSINE, ShownHit, write_sheet
-from tbps_cli.report.writing import refuse_to_replace
+from tbps_cli.stages.search.hits import Hit
 from tbps_cli.stages.search.queries import Query
-from tbps_cli.stages.search.search import Hit
 
 
 def check_outputs(*paths: Path | None, overwrite: bool) -> None:
@@ -20,9 +20,7 @@ def check_outputs(*paths: Path | None, overwrite: bool) -> None:
     for number, path in enumerate(asked):
         refuse_to_replace(path, overwrite=overwrite)
         if not os.path.isdir(path.parent) or not os.access(path.parent, os.W_OK):
-            raise OutputError(
-                f"{path} cannot be written: {path.parent} is no folder that allows it. Choose another place."
-            )
+            raise unwritable(path, f"{path.parent} is no folder that allows it")
         if path in asked[:number]:
             raise OutputError(f"{path}: is asked for twice. Give each file a name of its own.")
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,25 +22,12 @@ from tbps_cli.retrieval.conditions import parse_conditions
 from tbps_cli.retrieval.gallery import ExactGallery, Gallery, Hits
 from tbps_cli.retrieval.mapped import MappedGallery
 from tbps_cli.retrieval.milvus.place import MilvusPlace
-from tbps_cli.stages.gallery.index import explain_poor, index_path, open_index_of
-from tbps_cli.stages.search.query_encoder import AskedInfo
+from tbps_cli.stages.search.hits import Hit
+from tbps_cli.stages.search.index_file import explain_poor, index_path, open_index_of
+from tbps_cli.stages.search.query_encoder import GalleryInfo
 
 if TYPE_CHECKING:
     from tbps_cli.retrieval.milvus.gallery import MilvusGallery
-
-FEW_QUERIES = 256  # up to so many, rows are compared where they are mapped, even where there is a GPU
-
-
-@dataclass(frozen=True)
-class Found:
-    """An image that was found. `image` is None when its name points outside of the gallery's folder."""
-
-    row: int
-    score: float
-    name: str
-    person_id: int | None
-    image: Path | None
-    gallery: str
 
 
 class SearchedGallery(Protocol):
@@ -47,17 +36,27 @@ class SearchedGallery(Protocol):
     place: str
 
     @property
-    def info(self) -> AskedInfo: ...
+    def info(self) -> GalleryInfo: ...
 
-    def search(self, queries: Tensor, k: int, where: Sequence[str]) -> list[list[Found]]:
-        """The images most like each of the (Q, D) unit queries, best first.
+    def search(self, queries: Tensor, k: int, where: Sequence[str]) -> list[list[Hit]]:
+        """The images most like each of the (Q, D) unit queries, best first, without their paths.
+
+        Several threads may search at once.
 
         Raises QueryError for a condition that cannot be asked, FeatureError or EngineError.
         """
         ...
 
+    def find_image(self, name: str) -> Path | None:
+        """Where the image of a hit lies, as `find_image` says."""
+        ...
+
     def read_rows(self, rows: Sequence[int]) -> Tensor:
-        """(n, D) float32 unit vectors of images that were found. Raises FeatureError or EngineError."""
+        """(n, D) float32 unit vectors of hits. Raises FeatureError or EngineError."""
+        ...
+
+    def read_columns(self, row: int) -> dict[str, float | str]:
+        """What the columns say of a hit. Raises FeatureError or EngineError."""
         ...
 
 
@@ -76,48 +75,60 @@ def open_gallery(place: str, *, exact: bool, notes: list[str]) -> Iterator[Searc
             yield _Collection(place, collection)
         return
     with open_features(place) as features:
-        if features.images is None:
-            raise FeatureError(f"{place}: holds captions but no images, so there is nothing to search.")
-        yield _File(place, features, features.images, exact, notes)
+        yield _File(place, features, features.need_images(), exact, notes)
 
 
 class _File:
+    """HDF5 has one lock for all threads; maps and indexes of FAISS on the CPU are only read. What is kept for the
+    next search is the same whichever thread reads it first."""
+
     def __init__(self, place: str, features: FeatureFile, images: FeatureTable, exact: bool, notes: list[str]) -> None:
         self.place, self.info = place, features.info
         self._features, self._images = features, images
         self._folder = image_folder(self.info.dataset, Path(self.info.root))
+        self._columns: dict[str, np.ndarray] = {}  # those that a search had conditions on
         self._matrix = images.mapped()
-        self._index: Gallery | None = None
         try:
-            found = None if exact else open_index_of(Path(place), features)
+            opened = None if exact else open_index_of(Path(place), features)
         except (DependencyError, FeatureError, FeatureMismatchError) as error:
             raise type(error)(f"{error}\nOr search without the index: --exact.") from None
-        if found is not None:
-            self._index, header = found
+        self._gallery: Gallery
+        if opened is not None:
+            self._gallery, header = opened
             notes += [problem] if (problem := explain_poor(index_path(Path(place)), header.recall)) else []
+        elif self._matrix is not None:
+            self._gallery = MappedGallery(self._matrix)
+        else:
+            self._gallery = ExactGallery(images.blocks, images.count)
 
-    def search(self, queries: Tensor, k: int, where: Sequence[str]) -> list[list[Found]]:
+    def search(self, queries: Tensor, k: int, where: Sequence[str]) -> list[list[Hit]]:
+        self._features.check_unchanged()
         try:
-            hits = self._choose(queries).search(queries, k, self._select(where))
+            hits = self._gallery.search(queries, k, self._select(where))
         except FeatureError as error:
             raise FeatureError(str(error).replace("GALLERY", self.place)) from None
-        people = self._images.person_ids
         return [
-            [self._describe(row, score, people) for row, score in zip(rows, scores, strict=True)]
+            [self._describe(rank, row, score) for rank, (row, score) in enumerate(zip(rows, scores, strict=True), 1)]
             for rows, scores in zip(hits.rows.tolist(), hits.scores.tolist(), strict=True)
         ]
 
+    def find_image(self, name: str) -> Path | None:
+        return find_image(name, self._folder)
+
     def read_rows(self, rows: Sequence[int]) -> Tensor:
+        self._features.check_unchanged()
         if self._matrix is not None:
             return torch.from_numpy(self._matrix[np.asarray(rows)].astype(np.float32))
         return torch.from_numpy(self._images.read()[np.asarray(rows)])
 
-    def _choose(self, queries: Tensor) -> Gallery:
-        if self._index is not None:
-            return self._index
-        if self._matrix is not None and (queries.device.type == "cpu" or len(queries) <= FEW_QUERIES):
-            return MappedGallery(self._matrix)
-        return ExactGallery(self._images.blocks, self._images.count)
+    def read_columns(self, row: int) -> dict[str, float | str]:
+        self._features.check_unchanged()
+        values = {name: column.value(row) for name, column in self._images.columns.items()}
+        return {name: value for name, value in values.items() if value is not None}
+
+    @cached_property
+    def _people(self) -> np.ndarray:
+        return self._images.person_ids
 
     def _select(self, where: Sequence[str]) -> np.ndarray | None:
         """The rows that may be found; None: all."""
@@ -125,44 +136,60 @@ class _File:
             return None
         kinds = {name: column.kind for name, column in self._images.columns.items()}
         conditions = parse_conditions(where, kinds)
-        columns = {name: self._images.columns[name].values() for name in conditions.columns}
+        columns = {name: self._read_column(name) for name in conditions.columns}
         return np.flatnonzero(conditions.mask(columns, self._images.count))
 
-    def _describe(self, row: int, score: float, people: np.ndarray) -> Found:
+    def _read_column(self, name: str) -> np.ndarray:
+        if name not in self._columns:
+            self._columns[name] = self._images.columns[name].values()
+        return self._columns[name]
+
+    def _describe(self, rank: int, row: int, score: float) -> Hit:
         name = self._images.names[row]
-        person = int(people[row])
-        return Found(row, score, name, person if person >= 0 else None, find_image(name, self._folder), self.place)
+        person = int(self._people[row])
+        return Hit(rank, score, name, None, person if person >= 0 else None, self.place, row)
 
 
 class _Collection:
+    """pymilvus may be used by several threads. Milvus Lite answers one at a time: it keeps filters without a lock."""
+
     def __init__(self, place: str, collection: MilvusGallery) -> None:
         self.place, self.info = place, collection.info
         self._collection = collection
         self._folder = image_folder(self.info.dataset, Path(self.info.root))
+        self._turn = threading.Lock() if collection.place.is_lite else nullcontext()
 
-    def search(self, queries: Tensor, k: int, where: Sequence[str]) -> list[list[Found]]:
-        hits: Hits = self._collection.search(queries, k, where=parse_conditions(where))
-        found = []
-        for keys, scores in zip(hits.rows.tolist(), hits.scores.tolist(), strict=True):
-            described = zip(keys, scores, self._collection.describe(keys), strict=True)
-            found.append(
-                [
-                    Found(
-                        key,
-                        score,
-                        image.name,
-                        image.person_id if image.person_id >= 0 else None,
-                        find_image(image.name, self._folder),
-                        self.place,
-                    )
-                    for key, score, image in described
-                    if image is not None  # there are fewer, or it was dropped meanwhile
-                ]
-            )
-        return found
+    def search(self, queries: Tensor, k: int, where: Sequence[str]) -> list[list[Hit]]:
+        with self._turn:
+            hits: Hits = self._collection.search(queries, k, where=parse_conditions(where))
+            images = [self._collection.describe(keys) for keys in hits.rows.tolist()]
+        return [
+            [
+                Hit(
+                    rank,
+                    score,
+                    image.name,
+                    None,
+                    image.person_id if image.person_id >= 0 else None,
+                    self.place,
+                    key,
+                )
+                for rank, (key, score, image) in enumerate(zip(keys, scores, known, strict=True), 1)
+                if image is not None  # there are fewer, or it was dropped meanwhile
+            ]
+            for keys, scores, known in zip(hits.rows.tolist(), hits.scores.tolist(), images, strict=True)
+        ]
+
+    def find_image(self, name: str) -> Path | None:
+        return find_image(name, self._folder)
 
     def read_rows(self, rows: Sequence[int]) -> Tensor:
-        return self._collection.vectors(rows)
+        with self._turn:
+            return self._collection.vectors(rows)
+
+    def read_columns(self, row: int) -> dict[str, float | str]:
+        with self._turn:
+            return self._collection.values(row)
 
 
 def find_image(name: str, folder: Path) -> Path | None:
@@ -174,4 +201,5 @@ def find_image(name: str, folder: Path) -> Path | None:
     if not is_safe_name(name):
         return None
     image = folder / name
-    return image if image.resolve().is_relative_to(folder.resolve()) else None
+    is_inside = os.path.realpath(image).startswith(os.path.join(os.path.realpath(folder), ""))
+    return image if is_inside else None

@@ -1,4 +1,4 @@
-"""The encoder that may ask a gallery: the one of the checkpoint that embedded it."""
+"""Load the query encoder of a gallery; check that its checkpoint matches."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from tbps_cli.errors import CheckpointError, FeatureMismatchError
 from tbps_cli.runtime import find_device
 
 
-class AskedInfo(Protocol):
-    """What any gallery says of itself, in a file or in an engine."""
+class GalleryInfo(Protocol):
+    """What a gallery says of itself, in a file or in Milvus."""
 
     @property
     def checkpoint(self) -> str: ...
@@ -25,10 +25,10 @@ class AskedInfo(Protocol):
     def root(self) -> str: ...
 
 
-def load_asker(
-    info: AskedInfo, place: str, checkpoint: str | None, device: str, *, image: bool = False
+def load_query_encoder(
+    info: GalleryInfo, place: str, checkpoint: str | None, device: str, *, image: bool = False, text: bool = True
 ) -> LoadedEncoder:
-    """Load the text encoder that embedded a gallery, and no byte of its image encoder unless that asks too.
+    """Load the halves that are asked for of the checkpoint that embedded a gallery. The file of the other is not read.
 
     Args:
         info: what the gallery says of itself.
@@ -42,7 +42,7 @@ def load_asker(
         DeviceError: the device is not there.
     """
     try:
-        encoder = load_encoder(checkpoint or info.checkpoint, find_device(device), image=image)
+        encoder = load_encoder(checkpoint or info.checkpoint, find_device(device), image=image, text=text)
     except CheckpointError as error:
         if checkpoint is not None:
             raise
@@ -50,12 +50,12 @@ def load_asker(
             f"{error}\n{place} was embedded with that checkpoint. If it has been moved, say where it is: "
             "--checkpoint FOLDER."
         ) from None
-    check_asker(encoder, info, place)
+    check_query_encoder(encoder, info, place)
     return encoder
 
 
-def check_asker(encoder: LoadedEncoder, info: AskedInfo, place: str) -> None:
-    """Raises FeatureMismatchError when a gallery was embedded by another checkpoint."""
+def check_query_encoder(encoder: LoadedEncoder, info: GalleryInfo, place: str) -> None:
+    """Raise FeatureMismatchError when a gallery was embedded by another checkpoint."""
     if info.checkpoint_sha256 not in encoder.checkpoint.fingerprints:
         raise FeatureMismatchError(
             f"{place} was embedded with {info.checkpoint} ({info.checkpoint_sha256[:12]}…), "

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from tbps_cli.assembly.encoders import build_tokenizer
-from tbps_cli.assembly.training import build_loader, build_trainer, read_splits
+from tbps_cli.assembly.training import build_loader, build_sampler, build_trainer, read_splits
 from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.errors import TrainingError
 from tbps_cli.recipe import Recipe
@@ -24,7 +24,7 @@ STEPS = 3  # the first one warms up; the fastest of the others is what the estim
 
 
 @dataclass(frozen=True)
-class Rehearsal:
+class DryRun:
     """What a training would take. Times are of this machine, with one process."""
 
     recipe: str
@@ -54,9 +54,7 @@ class Rehearsal:
         return asdict(self) | {"estimated_seconds": self.estimated_seconds}
 
 
-def rehearse(
-    recipe: Recipe, *, root: Path | None = None, device: str = "auto", progress: Progress = SILENCE
-) -> Rehearsal:
+def dry_run(recipe: Recipe, *, root: Path | None = None, device: str = "auto", progress: Progress = SILENCE) -> DryRun:
     """Read the data, build the model, take a few steps, and say what all of them would take.
 
     Writes nothing, but draws a ToyPEDES that is not there.
@@ -68,7 +66,8 @@ def rehearse(
     tokenizer = build_tokenizer(recipe, (caption for record in train_records for caption in record.captions))
     torch.manual_seed(recipe.seed)
     trainer = build_trainer(recipe, train_records, tokenizer, found)
-    loader = build_loader(recipe, train_records, tokenizer, progress, cache=None)
+    sampler = build_sampler(recipe, train_records)
+    loader = build_loader(recipe, train_records, tokenizer, sampler, progress, cache=None)
     count, batches = loader.epoch(1)
     dual = trainer.model
     assert isinstance(dual, DualEncoder)
@@ -81,7 +80,7 @@ def rehearse(
     def on_step(loss: float) -> None:
         losses.append(loss)
 
-    with progress.track("rehearsing", min(STEPS, count)) as advance:
+    with progress.track("dry run", min(STEPS, count)) as advance:
         for number, batch in zip(range(min(STEPS, count)), batches, strict=False):
             reading.append(time.perf_counter() - started)
             longest = max(longest, batch.token_ids.shape[1])
@@ -90,7 +89,7 @@ def rehearse(
                 [batch],
                 1,
                 seed=derive_seed(recipe.seed, 1, number),
-                progress=lambda done: max(done, recipe.words.alone) if recipe.words else done,
+                progress=lambda done: trainer.objective.fullest_point(),
                 learning_rate=lambda done: 0.0,  # what a step costs does not depend on how far it goes
                 on_step=on_step,
                 on_bad_batch=_refuse,
@@ -99,7 +98,7 @@ def rehearse(
             advance(1, f"loss {losses[-1]:.3f}")
             started = time.perf_counter()
     image_tokens = _count_image_tokens(dual, batch.images[:1].to(found))
-    return Rehearsal(
+    return DryRun(
         recipe=recipe.name,
         device=str(found),
         people=len({record.person_id for record in train_records}),
@@ -127,8 +126,8 @@ def _count_image_tokens(dual: DualEncoder, images: torch.Tensor) -> int:
 
 def _refuse(batch: PairBatch, number: int) -> Path:
     raise TrainingError(
-        "the loss or gradient of a first step is not finite. Raise loss.temperature, or set training.precision to "
-        "float32."
+        "the loss or gradient of a first step is not finite. Raise losses.contrastive.temperature, or set "
+        "training.precision to float32."
     )
 
 

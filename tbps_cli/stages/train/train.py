@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -19,11 +18,13 @@ from tbps_cli.checkpoint import MODEL, RECIPE, VOCABULARY, save_checkpoint
 from tbps_cli.data.records import PersonRecord
 from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.encoders.tokenizer import Tokenizer
-from tbps_cli.errors import DeviceError
-from tbps_cli.processes import Processes, join_processes, leave_processes
-from tbps_cli.recipe import Recipe, dump_model, dump_recipe
+from tbps_cli.errors import RecipeError
+from tbps_cli.files import hold
+from tbps_cli.processes import Processes, training_processes
+from tbps_cli.recipe import Recipe, dump_model, dump_recipe, parse_recipe
+from tbps_cli.results import Result
 from tbps_cli.retrieval.metrics.retrieval import RetrievalReport
-from tbps_cli.runtime import SILENCE, Progress, autocast, find_device, hold_folder
+from tbps_cli.runtime import SILENCE, Progress, autocast, find_device
 from tbps_cli.stages.evaluate.evaluate import embed_split
 from tbps_cli.stages.train.position import POSITION, Position, take_up
 from tbps_cli.training.batches.batch import PairBatch
@@ -35,7 +36,7 @@ from tbps_cli.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
-class TrainResult:
+class TrainResult(Result):
     """A finished run. `validation` is of the best epoch; None where the data has no val split.
 
     rank: of this process among those that trained together; what it says, the first one says for all.
@@ -48,10 +49,6 @@ class TrainResult:
     validation: RetrievalReport | None
     seconds: float
     rank: int = 0
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 def train(
@@ -77,15 +74,9 @@ def train(
     """
     found = find_device(device)
     autocast(found, recipe.training.precision)  # an impossible precision is said before any work
-    processes = join_processes(found.type)
-    try:
-        if processes.count > 1 and found.index is not None:
-            raise DeviceError(f"--device {device}: {processes.count} processes take a GPU each; use --device cuda.")
+    with training_processes(found, device) as processes, processes.first_enters(hold(run_folder)):
         shown = progress if processes.is_first else SILENCE
-        with processes.first_enters(hold_folder(run_folder)):
-            return _train(recipe, run_folder, root, found, resume, overwrite, processes, shown)
-    finally:
-        leave_processes(processes)
+        return _train(recipe, run_folder, root, found, resume, overwrite, processes, shown)
 
 
 def _train(
@@ -101,7 +92,8 @@ def _train(
     with processes.first_ahead():  # it draws a ToyPEDES that is not there
         train_records, val_records = read_splits(recipe, root, progress)
     # Too few people, or shares that are uneven, are said before any work.
-    build_sampler(recipe, train_records).share_of(processes.rank, processes.count)
+    sampler = build_sampler(recipe, train_records)
+    sampler.share_of(processes.rank, processes.count)
     with processes.first_ahead():
         run = Run.open(
             run_folder,
@@ -109,6 +101,7 @@ def _train(
             resume=resume or not processes.is_first,
             overwrite=overwrite and processes.is_first,
             tensorboard=recipe.training.tensorboard and processes.is_first,
+            is_same=lambda text: _is_recipe(text, recipe),
         )
     tokenizer = build_tokenizer(recipe, (caption for record in train_records for caption in record.captions))
     torch.manual_seed(recipe.seed)
@@ -122,7 +115,7 @@ def _train(
     if position.epoch < recipe.training.epochs:
         with processes.share_fate():
             cache = run.folder if recipe.data.cache else None
-            loader = build_loader(recipe, train_records, tokenizer, progress, cache=cache, processes=processes)
+            loader = build_loader(recipe, train_records, tokenizer, sampler, progress, cache=cache, processes=processes)
     began = time.monotonic() - position.seconds
 
     def after_step(count: int) -> None:
@@ -161,6 +154,14 @@ def _train(
         seconds=position.seconds,
         rank=processes.rank,
     )
+
+
+def _is_recipe(text: str, recipe: Recipe) -> bool:
+    """Whether the recipe that an older tbps wrote into its run is this one."""
+    try:
+        return parse_recipe(text, place=RECIPE, of_checkpoint=True) == recipe
+    except RecipeError:
+        return False
 
 
 def _train_epoch(

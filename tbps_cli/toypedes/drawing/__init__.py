@@ -1,1 +1,1 @@
-"""From a person and a view to a picture and its label map."""
+"""A person seen from somewhere -> a picture, its label map."""

@@ -9,8 +9,8 @@ from tbps_cli.toypedes.drawing.arms import draw_arm
 from tbps_cli.toypedes.drawing.canvas import Point
 from tbps_cli.toypedes.drawing.figure import Figure
 from tbps_cli.toypedes.drawing.legs import draw_leg, draw_pelvis, draw_shoe
-from tbps_cli.toypedes.drawing.torso import draw_torso
-from tbps_cli.toypedes.drawing.torso_back import draw_hood
+from tbps_cli.toypedes.drawing.torso.back import draw_hood
+from tbps_cli.toypedes.drawing.torso.torso import draw_torso
 
 _STEP = 0.045  # how far a foot lifts, figure heights
 

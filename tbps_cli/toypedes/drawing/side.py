@@ -9,7 +9,7 @@ from tbps_cli.toypedes.drawing.arms import draw_arm
 from tbps_cli.toypedes.drawing.canvas import Point
 from tbps_cli.toypedes.drawing.figure import Figure
 from tbps_cli.toypedes.drawing.legs import draw_hips_from_the_side, draw_leg, draw_shoe
-from tbps_cli.toypedes.drawing.torso_side import draw_trunk_from_the_side
+from tbps_cli.toypedes.drawing.torso.side import draw_trunk_from_the_side
 
 _STRIDE = 0.34  # largest angle of a leg, radians
 _HIP: Point = (-0.005, 0.505)

@@ -1,1 +1,1 @@
-"""Captions and queries about drawn people, and what they state."""
+"""What is said of drawn people, what is asked for."""

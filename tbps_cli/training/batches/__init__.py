@@ -1,1 +1,1 @@
-"""Which pairs make a batch, and how records become one."""
+"""Which pairs make a batch, as tensors."""

@@ -32,7 +32,7 @@ class PhraseTable:
         if not self.phrases:
             raise DataError(
                 f"no word occurs in the captions of at least {fewest} images and of less than {most:.0%} of them; "
-                "lower words.fewest or leave the section out."
+                "lower losses.words.fewest or leave that loss out."
             )
         numbers = {phrase: number for number, phrase in enumerate(self.phrases)}
         self._rows = [sorted(numbers[phrase] for phrase in phrases if phrase in numbers) for phrases in held]

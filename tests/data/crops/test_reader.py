@@ -20,7 +20,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tbps_cli.data import transforms
 from tbps_cli.data.crops import decoding as crop_decoding
 from tbps_cli.data.crops import paths as crop_paths
 from tbps_cli.data.crops.decoding import Place, UnreadableCropError, decode_chunk, decode_crop, read_content
@@ -221,7 +220,7 @@ def test_pixels_are_those_of_every_other_stage(mode: str, tmp_path: Path) -> Non
 
 
 def test_the_same_files_are_images_to_every_other_stage() -> None:
-    assert tuple(suffix.encode() for suffix in transforms.SUFFIXES) == crop_paths.IMAGE_SUFFIXES
+    assert tuple(suffix.encode() for suffix in crop_decoding.SUFFIXES) == crop_paths.IMAGE_SUFFIXES
 
 
 @given(

@@ -12,18 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tbps_cli.retrieval.faiss import index as faiss_index
-from tbps_cli.retrieval.faiss.index import (
-    HEADER_BYTES,
-    build_index,
-    read_header,
-    save_index,
-)
-from tbps_cli.retrieval.faiss.parameters import (
-    KINDS,
-    choose_parameters,
-    measure_recall,
-    tune_breadth,
-)
+from tbps_cli.retrieval.faiss.header import HEADER_BYTES, KINDS, read_header
+from tbps_cli.retrieval.faiss.index import build_index, save_index
+from tbps_cli.retrieval.faiss.parameters import choose_parameters, measure_recall, tune_breadth
 from tbps_cli.retrieval.gallery import Gallery
 from tests.doubles.faiss_rows import DIMENSION, ORIGIN, ROWS, SMALL, built, exact_of, in_blocks, rows_of, texts_of
 

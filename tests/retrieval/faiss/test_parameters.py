@@ -12,13 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tbps_cli.errors import FeatureError
+from tbps_cli.retrieval.faiss.header import KINDS, IndexHeader, IndexOrigin, IndexParameters, MeasuredRecall
 from tbps_cli.retrieval.faiss.parameters import (
-    KINDS,
     ROWS_A_LIST,
-    IndexHeader,
-    IndexOrigin,
-    IndexParameters,
-    MeasuredRecall,
     choose_kind,
     choose_parameters,
     measure_recall,

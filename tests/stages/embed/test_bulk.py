@@ -19,6 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tbps_cli import processes as meeting
 from tbps_cli.errors import DataError, FeatureMismatchError, OutputError
 from tbps_cli.features import open_features
 from tbps_cli.processes import Processes
@@ -136,8 +137,8 @@ def test_a_run_that_was_killed_after_its_last_step_is_finished(images: Path, tin
 
 def take_a_share(processes: Processes, run: str, images: str, out: str) -> dict[str, Any]:
     stage.ROWS_A_PART = 8
-    stage.join_processes = lambda device_type: processes  # type: ignore[attr-defined]  # it has met the others already
-    stage.leave_processes = lambda processes: None  # type: ignore[attr-defined]
+    meeting.join_processes = lambda device_type: processes  # type: ignore[assignment]  # it has met the others already
+    meeting.leave_processes = lambda processes: None
     result = embed(Path(run), Path(images), Path(out))
     return {"rank": result.rank, "added": result.added}
 
@@ -239,7 +240,7 @@ def test_a_second_run_at_the_same_gallery_is_refused(images: Path, tiny: TinyRun
     assert not out.exists()
     embed(tiny.run, images, out)
     with pytest.MonkeyPatch.context() as patch:  # whoever adds looks at the gallery when nobody else can change it
-        patch.setattr(stage, "Grown", lambda _: drop(out, names=["003.png"]))
+        patch.setattr(stage, "ExistingGallery", lambda _: drop(out, names=["003.png"]))
         with pytest.raises(OutputError, match="another process"):
             embed(tiny.run, images, out, append=True)
 

@@ -16,7 +16,7 @@ from tbps_cli.data.generated import read_generated
 from tbps_cli.data.sources import find_source
 from tbps_cli.errors import DataError, DeviceError, OutputError, RecipeError
 from tbps_cli.proximity.generator import EditedImage, Request
-from tbps_cli.proximity.judge import Judge
+from tbps_cli.proximity.judge.judge import Judge
 from tbps_cli.recipe import GenerationRecipe, find_recipe, load_generation_recipe
 from tbps_cli.stages.generate import folder as generation_folder
 from tbps_cli.stages.generate import generate as stage

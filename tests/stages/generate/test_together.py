@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tbps_cli import processes as meeting
 from tbps_cli.errors import DeviceError, OutputError
 from tbps_cli.processes import Processes
 from tbps_cli.stages.generate import folder as generation_folder
@@ -51,8 +52,8 @@ def take_a_share(
     overrides: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """What one process does. kill_at: the call at which it is killed. full_for: the rank whose disk is full."""
-    stage.join_processes = lambda device_type: processes  # type: ignore[attr-defined]  # it has met the others already
-    stage.leave_processes = lambda processes: None  # type: ignore[attr-defined]
+    meeting.join_processes = lambda device_type: processes  # type: ignore[assignment]  # it has met the others already
+    meeting.leave_processes = lambda processes: None
     painter = Painter()
     stage.build_editor = lambda section, lexicon, device: painter  # type: ignore[attr-defined]
     if kill_at is not None and processes.is_first:
@@ -172,8 +173,8 @@ def test_what_ends_one_process_ends_all_with_a_message(people: Path, whole: dict
 def test_a_gpu_by_number_is_not_for_several_processes(
     people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage, "join_processes", lambda device_type: Processes(0, 2, 0))
-    monkeypatch.setattr(stage, "leave_processes", lambda processes: None)
+    monkeypatch.setattr(meeting, "join_processes", lambda device_type: Processes(0, 2, 0))
+    monkeypatch.setattr(meeting, "leave_processes", lambda processes: None)
     with pytest.raises(DeviceError, match="2 processes take a GPU each"):
         generate(small_recipe(), str(people), tmp_path / "out", device="cpu:0")
 

@@ -174,7 +174,7 @@ def test_encoders_of_unlike_spaces_are_refused_before_training(overrides: dict[s
 
 
 def test_what_the_small_pair_cannot_do_is_said() -> None:
-    recipe: Any = load_recipe(RECIPES / "toy.yaml", ["training.checkpoint_activations=true", "words=null"])
+    recipe: Any = load_recipe(RECIPES / "toy.yaml", ["training.checkpoint_activations=true"])
     tokenizer = build_tokenizer(recipe, ["a man a man"])
     with pytest.raises(RecipeError, match=r"checkpoint_activations is not for image_encoder of kind small"):
         build_trainer(recipe, [], tokenizer, torch.device("cpu"))

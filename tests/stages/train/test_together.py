@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
+from tbps_cli import processes as meeting
 from tbps_cli.checkpoint import open_checkpoint
 from tbps_cli.errors import DeviceError, TrainingError
 from tbps_cli.processes import Processes
-from tbps_cli.stages.train import train as training
 from tbps_cli.stages.train.train import train
 from tbps_cli.training import trainer as trainers
 from tests.doubles.tiny import TINY, TinyRun, tiny_recipe
@@ -53,7 +53,12 @@ def position_of(run: Path) -> tuple[int, int]:
     [
         [],
         ["training.ema=0.9", "training.clip_norm=1", "captions={shorten: 0.5}", "data.workers=1"],
-        ["words={fewest: 5, most: 0.5, alone: 0.4, weight: 0.1}", "images.flip=0.5", "images.crop_padding=2"],
+        [
+            "losses.words={fewest: 5, weight: 0.1}",
+            "losses.contrastive.from=0.4",
+            "images.flip=0.5",
+            "images.crop_padding=2",
+        ],
     ],
     ids=["plain", "averaged", "words"],
 )
@@ -127,8 +132,8 @@ def train_a_share(
     processes: Processes, overrides: list[str], run: str, root: str, kill_at: int | None = None, **options: Any
 ) -> dict[str, Any]:
     """What one of several processes does; the second may be killed at a step."""
-    training.join_processes = lambda device_type: processes  # it has met the others already
-    training.leave_processes = lambda processes: None
+    meeting.join_processes = lambda device_type: processes  # type: ignore[assignment]  # it has met the others already
+    meeting.leave_processes = lambda processes: None
     if processes.rank == 1 and kill_at is not None:
         original = trainers.Trainer._step
 
@@ -162,7 +167,12 @@ def assert_close_weights(one: Path, other: Path, tolerance: float = 1e-4) -> Non
         assert (value - second[name]).abs().max() <= tolerance, name
 
 
-WORDS = ["words={fewest: 5, most: 0.5, alone: 0.4, weight: 0.1}", "images.flip=0.5", "captions={shorten: 0.5}"]
+WORDS = [
+    "losses.words={fewest: 5, weight: 0.1}",
+    "losses.contrastive.from=0.4",
+    "images.flip=0.5",
+    "captions={shorten: 0.5}",
+]
 
 
 @pytest.mark.parametrize("overrides", [[], [*WORDS, "training.micro_batches=2"]], ids=["plain", "words"])
@@ -218,8 +228,8 @@ def test_what_ends_one_process_ends_both_with_a_message(tiny: TinyRun, tmp_path:
 
 
 def test_a_gpu_by_number_is_not_for_several_processes(tiny: TinyRun, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(training, "join_processes", lambda device_type: Processes(0, 2, 0))
-    monkeypatch.setattr(training, "leave_processes", lambda processes: None)
+    monkeypatch.setattr(meeting, "join_processes", lambda device_type: Processes(0, 2, 0))
+    monkeypatch.setattr(meeting, "leave_processes", lambda processes: None)
     with pytest.raises(DeviceError, match="2 processes take a GPU each"):
         train(tiny.recipe, tmp_path / "run", root=tiny.root, device="cpu:0")
 

@@ -95,7 +95,7 @@ def test_a_training_stopped_anywhere_resumes_to_the_same_weights(
     "overrides",
     [
         ["training.ema=0.9", "training.micro_batches=2", "training.clip_norm=1", "captions={shorten: 0.5}"],
-        ["words={fewest: 5, most: 0.5, alone: 0.4, weight: 0.1}"],
+        ["losses.words={fewest: 5, weight: 0.1}", "losses.contrastive.from=0.4"],
     ],
 )
 def test_whatever_else_learns_survives_a_resume(
@@ -232,12 +232,10 @@ def test_tensorboard_gets_the_curve(tiny: TinyRun, tmp_path: Path) -> None:
 def test_a_full_disk_is_said_and_the_run_can_go_on(
     tiny: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tbps_cli import checkpoint as checkpoints
-
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoints, "save_file", full)
+    monkeypatch.setattr("safetensors.torch.save_file", full)
     with pytest.raises(OutputError, match="No space left"):
         train(tiny.recipe, tmp_path / "run", root=tiny.root, device="cpu")
     monkeypatch.undo()

@@ -14,7 +14,7 @@ from tbps_cli.errors import DataError, TrainingError
 from tbps_cli.recipe import find_recipe, load_generation_recipe
 from tbps_cli.runtime import SILENCE
 from tbps_cli.stages.generate.generate import generate
-from tbps_cli.stages.train.dry_run import rehearse
+from tbps_cli.stages.train.dry_run import dry_run
 from tbps_cli.stages.train.train import train
 from tests.doubles.command import run_tbps
 from tests.doubles.other_kinds import write_made
@@ -112,8 +112,8 @@ def test_edits_and_sources_share_batches_in_a_training(tiny: TinyRun, pairs: Pat
 
 
 def test_a_rehearsal_counts_the_pairs(tiny: TinyRun, pairs: Path) -> None:
-    plain = rehearse(tiny.recipe, root=tiny.root, device="cpu")
-    more = rehearse(tiny_recipe(f"proximity.pairs={pairs}"), root=tiny.root, device="cpu")
+    plain = dry_run(tiny.recipe, root=tiny.root, device="cpu")
+    more = dry_run(tiny_recipe(f"proximity.pairs={pairs}"), root=tiny.root, device="cpu")
     assert more.images == plain.images + len((pairs / "records.jsonl").read_text().splitlines())
 
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 
+from tbps_cli.files import scratch_folder
 from tbps_cli.libraries import import_diffusers, import_transformers
 from tbps_cli.proximity.diffusion.pipeline import Pipeline
 
@@ -89,8 +88,7 @@ def _train_tokenizer(captions: Iterable[str]):  # type: ignore[no-untyped-def]  
 
     marks = bytes_to_unicode().values()
     tokens = [*marks, *(f"{mark}</w>" for mark in marks), "<|startoftext|>", "<|endoftext|>"]
-    with TemporaryDirectory() as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         (folder / "vocab.json").write_text(json.dumps({token: row for row, token in enumerate(tokens)}))
         (folder / "merges.txt").write_text("#version: 0.2\n")
         untrained = transformers.CLIPTokenizerFast.from_pretrained(folder, model_max_length=CONTEXT)

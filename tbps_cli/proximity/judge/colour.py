@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tbps_cli.errors import DataError
-from tbps_cli.proximity.kinds.promises import (
+from tbps_cli.proximity.judge.promises import (
     AS_ITS_SOURCE,
     Case,
     Promise,

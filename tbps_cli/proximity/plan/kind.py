@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from tbps_cli.data.records import PersonRecord
 from tbps_cli.proximity.generator import Request
-from tbps_cli.proximity.kinds.promises import Promise
+from tbps_cli.proximity.judge.promises import Promise
 from tbps_cli.proximity.lexicon import Lexicon
 
 

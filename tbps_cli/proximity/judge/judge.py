@@ -1,7 +1,7 @@
 """The judge: is an image what its request asked for, and a photograph as its source is one?
 
 It judges the picture as it will be written: after `matching`, and decoded again. What is asked of an
-image, the kind of its request declares (`kinds/`). Knows no kind, nor how images are made, nor where they lie.
+image, the kind of its request declares (`plan/kinds.py`). Knows no kind, nor how images are made, nor where they lie.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import numpy as np
 from PIL import Image
 
 from tbps_cli.proximity.generator import EditedImage, Request
-from tbps_cli.proximity.kinds.promises import Case, Limits, Scorer
-from tbps_cli.proximity.kinds.table import KINDS
+from tbps_cli.proximity.judge.promises import Case, Limits, Scorer
 from tbps_cli.proximity.lexicon import read_lexicon
 from tbps_cli.proximity.pixels.colours import Palette
+from tbps_cli.proximity.plan.kinds import KINDS
 
 _DIGITS = 4  # of a score
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from tbps_cli.data.records import UNKNOWN_PERSON, PersonRecord
 from tbps_cli.proximity.generator import Request
-from tbps_cli.proximity.kinds.colour_promises import PROMISES
+from tbps_cli.proximity.judge.colour import PROMISES
 from tbps_cli.proximity.lexicon import Lexicon
 from tbps_cli.proximity.plan.colour_lines import read_edit
 from tbps_cli.proximity.plan.colours import PlannedEdit

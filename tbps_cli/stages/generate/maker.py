@@ -14,7 +14,7 @@ from tbps_cli.data.records import PersonRecord
 from tbps_cli.data.transforms import read_image
 from tbps_cli.errors import DataError, DeviceError
 from tbps_cli.proximity.generator import EditedImage, PairGenerator, Refusal, Request
-from tbps_cli.proximity.judge import Judge
+from tbps_cli.proximity.judge.judge import Judge
 from tbps_cli.proximity.pixels.matching import encode_like, match_sharpness
 
 UNREADABLE = "unreadable"  # a drop reason: the source image cannot be read

@@ -7,8 +7,8 @@ from tbps_cli.toypedes.drawing.cloth import drape
 from tbps_cli.toypedes.drawing.figure import Figure
 from tbps_cli.toypedes.drawing.ink import seam, shade
 from tbps_cli.toypedes.drawing.tailoring import shoulder_line
-from tbps_cli.toypedes.drawing.torso_back import draw_back
-from tbps_cli.toypedes.drawing.torso_front import draw_front
+from tbps_cli.toypedes.drawing.torso.back import draw_back
+from tbps_cli.toypedes.drawing.torso.front import draw_front
 
 
 def draw_torso(figure: Figure) -> None:

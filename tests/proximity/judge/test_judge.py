@@ -19,9 +19,9 @@ from PIL import Image, ImageFilter
 from tbps_cli.errors import DataError, RecipeError
 from tbps_cli.proximity.captions.edits import CaptionEdit
 from tbps_cli.proximity.generator import EditedImage, Request
-from tbps_cli.proximity.judge import Judge
-from tbps_cli.proximity.kinds.colour_promises import PROMISES
-from tbps_cli.proximity.kinds.promises import AREAS
+from tbps_cli.proximity.judge.colour import PROMISES
+from tbps_cli.proximity.judge.judge import Judge
+from tbps_cli.proximity.judge.promises import AREAS
 from tbps_cli.proximity.pixels.colours import Palette, to_lab
 from tbps_cli.proximity.pixels.matching import match_sharpness
 from tbps_cli.proximity.pixels.scores import (

@@ -1,1 +1,0 @@
-"""Kinds of requests: what a line of a plan says of each, and what its images promise."""

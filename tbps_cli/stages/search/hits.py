@@ -1,0 +1,30 @@
+"""An image that a search found."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+DIGITS = 6  # of a score that is shown, and compared with the lowest that was asked for
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One image that a search found. `image` is None when its name points outside of its folder.
+
+    score: the cosine similarity, or, of a search that was re-ranked, what `rerank_candidates` says.
+    row: where the gallery holds it; of an open gallery only.
+    """
+
+    rank: int
+    score: float
+    name: str
+    image: Path | None
+    person_id: int | None
+    gallery: str
+    row: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON: all but the row."""
+        return {name: value for name, value in asdict(self).items() if name != "row"}
