@@ -103,7 +103,7 @@ EditorSection = Annotated[RecolourSection | DiffusionSection | LeditsSection, Fi
 
 
 class JudgeSection(Section):
-    """Fields of `proximity.kinds.promises.Limits`: what an edit must keep to, or it is dropped."""
+    """Fields of `proximity.judge.promises.Limits`: what an edit must keep to, or it is dropped."""
 
     old_colour: Share = Field(0.3, description="least share of the garment that had the old colour")
     new_colour: Share = Field(0.3, description="least share of the garment that has the new colour")

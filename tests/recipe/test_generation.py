@@ -12,7 +12,7 @@ import pytest
 from tbps_cli.errors import RecipeError
 from tbps_cli.proximity.diffusion.editor import DiffusionSettings
 from tbps_cli.proximity.diffusion.ledits import LeditsSettings
-from tbps_cli.proximity.judge.judge import Judge
+from tbps_cli.proximity.judge.promises import Limits
 from tbps_cli.proximity.plan.colours import EditPlanner
 from tbps_cli.proximity.recolour import Recolour
 from tbps_cli.recipe import (
@@ -62,7 +62,7 @@ def keywords_of(built: Any) -> dict[str, Any]:
         (sections.RecolourSection, Recolour, set(), {"kind"}),
         (sections.DiffusionSection, DiffusionSettings, set(), {"kind", *PIPELINE}),
         (sections.LeditsSection, LeditsSettings, set(), {"kind", *(PIPELINE - {"batch"})}),
-        (sections.JudgeSection, Judge, {"scorer", "prototypes"}, set()),
+        (sections.JudgeSection, Limits, set(), set()),
     ],
 )
 def test_the_fields_of_a_section_are_the_keywords_and_defaults_of_what_it_builds(
