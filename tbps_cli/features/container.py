@@ -18,7 +18,7 @@ import numpy as np
 
 from tbps_cli.errors import FeatureError
 from tbps_cli.features.layout import HDF5_FAILURES, UTF8, is_unicode
-from tbps_cli.files import exists, is_file
+from tbps_cli.files import is_file
 
 
 class RefusedError(FeatureError):
@@ -147,15 +147,15 @@ class Container:
 
     def _open(self) -> h5py.File:
         try:
-            if not exists(self.path):
-                self.refuse("there is no such file")
+            self.size = self.path.stat().st_size
             if not is_file(self.path):
                 self.refuse("this is no file")
-            self.size = self.path.stat().st_size
             # No lock: a file at its place never changes, and some network disks cannot lock.
             return h5py.File(self.path, "r", locking=False)
         except PermissionError:
             self.refuse("there is no permission to read it")
+        except (FileNotFoundError, NotADirectoryError):
+            self.refuse("there is no such file")
         except HDF5_FAILURES as error:
             self.refuse(f"this is no HDF5 file, or a damaged one ({_first_line(error)})")
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tbps_cli.assembly.models import load_encoder
-from tbps_cli.checkpoint import open_checkpoint
+from tbps_cli.checkpoint import open_checkpoint, write_manifest
 from tbps_cli.features import open_features
 from tbps_cli.recipe import Model
 from tbps_cli.recipe.version_0_1 import dump_zero_shot_recipe
@@ -149,3 +149,31 @@ def test_a_pretrained_clip_is_known_by_its_fingerprint_of_then() -> None:
         )
     )
     assert dump_zero_shot_recipe(model) == ZERO_SHOT
+
+
+def test_a_gallery_of_then_is_shown_and_added_to_with_the_exported_checkpoint(crops: Path, tmp_path: Path) -> None:
+    model, gallery = tmp_path / "model", tmp_path / "g.h5"
+    run_tbps("checkpoint", "export", RUN, "--out", model)
+    assert run_tbps("embed", "--checkpoint", RUN, "--images", crops, "--out", gallery).exit_code == 0
+    (crops / "new.png").write_bytes((crops / "camera 1" / "grey.PNG").read_bytes())
+    added = run_tbps("embed", "--checkpoint", model, "--images", crops, "--append", "--out", gallery, "--json")
+    assert added.exit_code == 0, added.stderr
+    with open_features(gallery) as features:
+        assert features.images is not None
+        assert features.images.count == 6
+        assert features.info.checkpoint_sha256 in open_checkpoint(model).fingerprints
+    assert "another checkpoint" not in run_tbps("gallery", "show", gallery).stdout
+
+
+def test_a_model_without_a_report_or_a_recipe_is_shown_and_exported(tmp_path: Path) -> None:
+    model, bare = tmp_path / "model", tmp_path / "bare"
+    run_tbps("checkpoint", "export", RUN, "--out", model)
+    for name in ("recipe.yaml", "report.json", "README.md", "manifest.json"):
+        (model / name).unlink()
+    write_manifest(model)
+    shown = run_tbps("checkpoint", "show", model)
+    assert shown.exit_code == 0, shown.stderr
+    assert "unknown" in shown.stdout
+    assert run_tbps("checkpoint", "export", model, "--out", bare).exit_code == 0
+    assert hits_of("--gallery", GALLERY, "--checkpoint", RUN)[0][0] == expected()[0][0]
+    assert open_checkpoint(bare).fingerprint == open_checkpoint(model).fingerprint

@@ -109,7 +109,7 @@ def test_stopped_by_hand_it_says_how_to_go_on(people: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(Painter, "generate", stop)
     result = run_tbps("generate", "--dataset", people)
-    assert result.exit_code == 1
+    assert result.exit_code == 130
     assert "what is finished is in generated/people. The same command without --overwrite goes on." in result.stderr
     monkeypatch.undo()
     monkeypatch.setattr(stage, "build_editor", lambda section, lexicon, device: Painter())

@@ -104,3 +104,16 @@ def test_the_doctor_finds_a_torchvision_that_does_not_fit(monkeypatch: pytest.Mo
 
     (trap,) = [trap for trap in diagnose().traps if "torchvision" in trap]
     assert "from the same source" in trap
+
+
+def test_ctrl_c_ends_with_130_and_one_line(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom tbps_cli.stages import doctor\nfrom tbps_cli.cli.main import tbps\n"
+        "def stop(*_, **__):\n    raise KeyboardInterrupt\n"
+        "doctor.diagnose = stop\n"
+        "tbps(['doctor'])\n"
+    )
+    stopped = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert stopped.returncode == 130
+    assert stopped.stderr == "Stopped by Ctrl-C.\n"
+    assert stopped.stdout == ""

@@ -173,8 +173,8 @@ def _check_checkpoint(info: FeatureInfo) -> list[str]:
     if info.checkpoint_sha256 not in checkpoint.fingerprints:
         return [
             f"{info.checkpoint} is another checkpoint now ({checkpoint.fingerprint[:12]}…, not "
-            f"{info.checkpoint_sha256[:12]}…), and cannot ask this gallery: embed the images again, or name the old one "
-            "by --checkpoint"
+            f"{info.checkpoint_sha256[:12]}…), and cannot ask this gallery: embed the images again, or name the old "
+            "one by --checkpoint"
         ]
     return []
 
