@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -49,17 +49,6 @@ class ImageTruth:
     person: Person
     view: View
     captions: tuple[ToyCaption, ...]
-
-
-def write_truths(path: Path, truths: Iterable[ImageTruth]) -> None:
-    """Write one JSON object a line.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    with path.open("w", encoding="utf-8") as file:
-        for truth in truths:
-            file.write(to_line(truth))
 
 
 def to_line(truth: ImageTruth) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from pathlib import Path
+from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import given
@@ -86,6 +87,21 @@ def test_the_default_of_a_field_is_that_of_the_keyword(section: type, built: obj
     assert {name: fields[name] for name in fields.keys() & defaults.keys()} == {
         name: defaults[name] for name in fields.keys() & defaults.keys()
     }
+
+
+def choices_of(annotation: object) -> set[object]:
+    """The values of every Literal within an annotation."""
+    if get_origin(annotation) is Literal:
+        return set(get_args(annotation))
+    return set().union(*map(choices_of, get_args(annotation)))
+
+
+@pytest.mark.parametrize(("section", "built", "known_elsewhere"), BUILT)
+def test_a_field_allows_what_the_keyword_takes(section: type, built: object, known_elsewhere: set[str]) -> None:
+    hints = get_type_hints(built.__init__ if isinstance(built, type) else built)  # type: ignore[misc]
+    for name, field in section.model_fields.items():  # type: ignore[attr-defined]
+        if name in hints and choices_of(hints[name]):
+            assert choices_of(field.annotation) == choices_of(hints[name]), name
 
 
 def problem(text: str) -> str:
