@@ -172,7 +172,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(folder, digests, tuple(formerly))
 
 
-def describe_elsewhere(
+def describe_external(
     place: str, texts: Mapping[str, str], files: Mapping[str, Path], before: Mapping[str, str] | None = None
 ) -> Checkpoint:
     """A checkpoint whose parts lie elsewhere, by the names that they have in one: a fingerprint, and nothing to read.

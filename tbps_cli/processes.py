@@ -1,4 +1,4 @@
-"""Several processes that train one model: who they are, and every word they exchange.
+"""Distributed training: join, gather, add up, stop together.
 
 Knows nothing of models or losses. Nothing is pickled on the way: tensors travel as bytes, all
 else as JSON.
@@ -48,7 +48,7 @@ class Processes:
             return rows.detach()
         sent = rows.detach().contiguous().flatten().view(torch.uint8)  # gloo does not know every type
         received = [torch.empty_like(sent) for _ in range(self.count)]
-        with _hearing():
+        with _explain_lost_process():
             dist.all_gather(received, sent)
         return torch.cat([piece.view(rows.dtype).view_as(rows) for piece in received])
 
@@ -58,7 +58,7 @@ class Processes:
             return
         for bucket in _fill_buckets(tensors):
             flat = torch.cat([tensor.flatten() for tensor in bucket])
-            with _hearing():
+            with _explain_lost_process():
                 dist.all_reduce(flat)
             sums = flat.split([tensor.numel() for tensor in bucket])
             for tensor, total in zip(bucket, sums, strict=True):
@@ -70,7 +70,7 @@ class Processes:
             return
         for tensor in tensors:
             copy = tensor.detach().contiguous()
-            with _hearing():
+            with _explain_lost_process():
                 dist.broadcast(copy, src=0)
             tensor.detach().copy_(copy)
 
@@ -79,7 +79,7 @@ class Processes:
         return json.loads(self._gather_texts(json.dumps(value) if self.is_first else "")[0])
 
     @contextmanager
-    def share_fate(self) -> Iterator[None]:
+    def stop_together(self) -> Iterator[None]:
         """A TbpsError that one process raises inside ends all of them, at the end of the block.
 
         The others raise a TrainingError with its words, instead of waiting for it for ever. They
@@ -97,13 +97,13 @@ class Processes:
                 raise TrainingError(f"process {rank} of {self.count} stopped all of them: {message}")
 
     @contextmanager
-    def first_ahead(self) -> Iterator[None]:
+    def rank_0_first(self) -> Iterator[None]:
         """The first process goes through the block before all others do: what it makes, they find.
 
         They share their fate in it.
         """
         for is_mine in (True, False) if self.is_first else (False, True):
-            with self.share_fate():
+            with self.stop_together():
                 if is_mine:
                     yield
 
@@ -111,7 +111,7 @@ class Processes:
     def first_enters(self, context: AbstractContextManager[object]) -> Iterator[None]:
         """The first process goes through the block inside of a context; where it cannot enter it, nobody goes on."""
         with ExitStack() as entered:
-            with self.share_fate():
+            with self.stop_together():
                 if self.is_first:
                     entered.enter_context(context)
             yield
@@ -154,7 +154,7 @@ def join_processes(
                 f"Use torchrun --nproc-per-node {gpus}."
             )
         torch.cuda.set_device(processes.local_rank)
-    with _hearing():
+    with _explain_lost_process():
         dist.init_process_group(
             BACKENDS[device_type], init_method=rendezvous, rank=processes.rank, world_size=count, timeout=PATIENCE
         )
@@ -183,7 +183,7 @@ def training_processes(device: torch.device, name: str) -> Iterator[Processes]:
 
 
 @contextmanager
-def _hearing() -> Iterator[None]:
+def _explain_lost_process() -> Iterator[None]:
     """Says it in our words when the others no longer answer."""
     try:
         yield

@@ -23,9 +23,9 @@ def test_without_torchrun_a_process_is_alone_and_exchanges_nothing() -> None:
     assert not ALONE.gather(rows).requires_grad
     ALONE.add_up([rows])
     assert ALONE.broadcast({"epoch": 3}) == {"epoch": 3}
-    with ALONE.first_ahead(), ALONE.share_fate():
+    with ALONE.rank_0_first(), ALONE.stop_together():
         pass
-    with pytest.raises(DataError, match="gone"), ALONE.share_fate():
+    with pytest.raises(DataError, match="gone"), ALONE.stop_together():
         raise DataError("gone")
 
 
@@ -79,9 +79,9 @@ def test_every_process_has_what_all_have_in_the_order_of_ranks(tmp_path: Path) -
 
 
 def fail_in_the_second(processes: Processes) -> str:
-    with processes.share_fate():
+    with processes.stop_together():
         pass
-    with processes.share_fate():
+    with processes.stop_together():
         if processes.rank == 1:
             raise DataError("imgs/ü.jpg: no such image.")
     return "went on"
@@ -107,7 +107,7 @@ def test_a_killed_process_does_not_leave_the_others_waiting(tmp_path: Path) -> N
 
 
 def make_and_find(processes: Processes, folder: Path) -> list[str]:
-    with processes.first_ahead():
+    with processes.rank_0_first():
         if processes.is_first:
             time.sleep(0.2)
         found = sorted(path.name for path in folder.glob("by-*"))
@@ -120,7 +120,7 @@ def test_what_the_first_makes_the_others_find(tmp_path: Path) -> None:
 
 
 def fail_ahead(processes: Processes) -> None:
-    with processes.first_ahead():
+    with processes.rank_0_first():
         if processes.is_first:
             raise DataError("cannot draw")
         raise AssertionError("the others never begin")

@@ -12,7 +12,7 @@ import os
 import re
 from pathlib import Path
 
-from tbps_cli.checkpoint import MODEL, RECIPE, WEIGHTS, Checkpoint, describe_elsewhere
+from tbps_cli.checkpoint import MODEL, RECIPE, WEIGHTS, Checkpoint, describe_external
 from tbps_cli.errors import CheckpointError
 from tbps_cli.recipe import Model, dump_model, parse_model
 from tbps_cli.recipe.version_0_1 import dump_zero_shot_recipe
@@ -53,7 +53,7 @@ def read_zero_shot(place: str) -> tuple[str, Model, Checkpoint]:
     }
     model = parse_model(json.dumps(tree), place=place)
     place = f"{PREFIX}{name}/{weights}" + (f"@{height}x{width}" if size else "")
-    checkpoint = describe_elsewhere(
+    checkpoint = describe_external(
         place,
         {MODEL: dump_model(model)},
         {WEIGHTS[0]: find_clip_weights(name, weights)},

@@ -1,4 +1,4 @@
-"""What a loss among others is handed, and what it says of itself.
+"""Interface of a loss term: its inputs, and what it declares.
 
 B pairs, D the width of embeddings, N tokens of W numbers. Tensors only: no recipe, no encoder.
 """

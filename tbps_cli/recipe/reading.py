@@ -29,11 +29,11 @@ KINDS: tuple[type[Recipe] | type[GenerationRecipe] | type[FitRecipe], ...] = (Re
 Note = Callable[[str], None]
 
 
-def _say_nothing(note: str) -> None:
+def _ignore_note(note: str) -> None:
     """What is only of an older tbps's making need not be told."""
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = (), *, note: Note = _say_nothing) -> Recipe:
+def load_recipe(path: Path, overrides: Sequence[str] = (), *, note: Note = _ignore_note) -> Recipe:
     """Read the recipe of a training and apply `key=value` overrides through the same checks.
 
     A loss of a list of sections is named by its kind: `losses.contrastive.temperature=0.02`,
@@ -60,7 +60,7 @@ def parse_recipe(
     place: str,
     overrides: Sequence[str] = (),
     of_checkpoint: bool = False,
-    note: Note = _say_nothing,
+    note: Note = _ignore_note,
 ) -> Recipe:
     """Turn YAML text into the recipe of a training; `place` names the text in messages.
 
@@ -112,7 +112,7 @@ def _parse(
     overrides: Sequence[str] = (),
     *,
     of_checkpoint: bool = False,
-    note: Note = _say_nothing,
+    note: Note = _ignore_note,
 ) -> AnyRecipe:
     tree = parse_yaml(text, place)
     if not isinstance(tree, dict):

@@ -1,4 +1,4 @@
-"""What a batch costs: a sum of weighted terms, each of which acts for a part of the training.
+"""What a batch costs: a sum of weighted loss terms, each of which acts for a part of the training.
 
 Knows no loss by name; what a term is handed and says of itself is in `losses.term`.
 """

@@ -96,13 +96,13 @@ class Trainer:
         self.objective.train()
         coming = iter(batches)
         for number in range(start, count):
-            with self.processes.share_fate():
+            with self.processes.stop_together():
                 batch = next(coming)
             done = progress(number / count)
             try:
                 loss = self._step(batch.to(self.device), done, learning_rate(done), derive_seed(seed, number))
             except FloatingPointError as problem:
-                with self.processes.share_fate():
+                with self.processes.stop_together():
                     kept = on_bad_batch(batch, number)
                 raise TrainingError(
                     f"{problem} at batch {number + 1} of {count}. Train anew with a lower optim.lr, with "

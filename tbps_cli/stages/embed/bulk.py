@@ -95,12 +95,12 @@ def embed_crops(
         folder = PartFolder(out)
         stack.enter_context(processes.first_enters(folder.held()))  # nobody else writes or thins it out from here on
         if processes.broadcast(folder.is_finished):  # and the run that finished it was killed before it had cleared up
-            with processes.share_fate():
+            with processes.stop_together():
                 if processes.is_first:
                     folder.clear()
             if not (append or overwrite):
                 return _look_at(folder, processes)
-        with processes.share_fate():
+        with processes.stop_together():
             _check_out(out, append=append, overwrite=overwrite)
             existing = ExistingGallery(out) if append else None
             crops = list_crops(sources, root=existing.root if existing else root, stdin=stdin)
@@ -128,7 +128,7 @@ class _Job:
 
     def run(self, processes: Processes, asked: Precision, progress: Progress, *, overwrite: bool) -> CropsResult:
         """Make the parts that are missing, together with the other processes, and join all."""
-        with processes.share_fate():
+        with processes.stop_together():
             identity = self._begin(asked, overwrite=overwrite) if processes.is_first else {}
         identity = processes.broadcast(identity)
         encode = BulkEncoder(
@@ -143,14 +143,14 @@ class _Job:
         with progress.track("embedding images", self.crops.count) as advance:
             advance(done, "")
             for turn in range(0, len(missing), processes.count):
-                with processes.share_fate():
+                with processes.stop_together():
                     if turn + processes.rank < len(missing):
                         number = missing[turn + processes.rank]
                         self.folder.write(number, self._make(number, batches, encode, advance))
                 advance(sum(map(self._size, missing[turn + 1 : turn + processes.count])), "")
         batches.close()
         result = CropsResult(self.folder.out, 0, 0, 0, 0, (), identity["precision"], processes.rank)
-        with processes.first_ahead():
+        with processes.rank_0_first():
             if processes.is_first:
                 result = self._finish(identity, result, progress)
         return result

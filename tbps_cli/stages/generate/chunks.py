@@ -42,7 +42,7 @@ class Chunks:
             count = _with_pace(advance)
             for start in range(0, len(missing), processes.count):
                 turn = missing[start : start + processes.count]
-                with processes.share_fate():
+                with processes.stop_together():
                     if processes.rank < len(turn):
                         self._make(turn[processes.rank], folder, count)
                 count(sum(len(self[chunk]) for chunk in turn[1:]))  # what the others made meanwhile

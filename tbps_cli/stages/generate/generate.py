@@ -115,12 +115,12 @@ def generate(
     torch_device = find_device(device)
     with training_processes(torch_device, device) as processes:
         shown = progress if processes.is_first else SILENCE
-        with processes.first_ahead():  # it draws a ToyPEDES that is not there
+        with processes.rank_0_first():  # it draws a ToyPEDES that is not there
             reading = _read(dataset, root, shown)
-        with processes.share_fate():
+        with processes.stop_together():
             work = _prepare(recipe, dataset, reading, torch_device, plan_file, checkpoint, limit, shown)
         with processes.first_enters(hold(out)):
-            with processes.first_ahead():
+            with processes.rank_0_first():
                 if processes.is_first:
                     folder = GenerationFolder.open(out, work.identity, work.plan, overwrite=overwrite)
                 else:
@@ -128,7 +128,7 @@ def generate(
             was_finished = folder.is_finished
             if not was_finished:
                 work.chunks.make_missing(folder, processes, shown)
-                with processes.first_ahead():
+                with processes.rank_0_first():
                     if processes.is_first:
                         _finish(work, recipe, dataset, folder)
             return _tell(folder, was_finished, processes.rank)

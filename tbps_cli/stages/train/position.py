@@ -32,21 +32,23 @@ class Position:
     pairs: str = ""
 
 
-def take_up(run: Run, trainer: Trainer, tokenizer: Tokenizer, processes: Processes, pairs: str = "") -> Position:
+def resume_training(
+    run: Run, trainer: Trainer, tokenizer: Tokenizer, processes: Processes, pairs: str = ""
+) -> Position:
     """Load what `last/` holds into the trainer, if there is one; the first process puts the folder in order before.
 
     pairs: what `Position.pairs` must be to go on.
 
     Raises TrainingError where `last/` does not belong to this training, or is not the same for all processes.
     """
-    with processes.first_ahead():
+    with processes.rank_0_first():
         if processes.is_first:
             restore_checkpoint(run.last)
             restore_checkpoint(run.best)
         position = _read_last(run, trainer, tokenizer, pairs)
         if processes.is_first:
             run.forget_after(position.epoch)
-    with processes.share_fate():
+    with processes.stop_together():
         if processes.broadcast(vars(position)) != vars(position):
             raise TrainingError(f"{run.last}: is not the same for all processes. Give them one folder that all share.")
     return position

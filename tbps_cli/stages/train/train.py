@@ -26,7 +26,7 @@ from tbps_cli.results import Result
 from tbps_cli.retrieval.metrics.retrieval import RetrievalReport
 from tbps_cli.runtime import SILENCE, Progress, autocast, find_device
 from tbps_cli.stages.evaluate.evaluate import embed_split
-from tbps_cli.stages.train.position import POSITION, Position, take_up
+from tbps_cli.stages.train.position import POSITION, Position, resume_training
 from tbps_cli.training.batches.batch import PairBatch
 from tbps_cli.training.batches.loader import PairLoader
 from tbps_cli.training.batches.sampler import derive_seed
@@ -89,12 +89,12 @@ def _train(
     processes: Processes,
     progress: Progress,
 ) -> TrainResult:
-    with processes.first_ahead():  # it draws a ToyPEDES that is not there
+    with processes.rank_0_first():  # it draws a ToyPEDES that is not there
         train_records, val_records = read_splits(recipe, root, progress)
     # Too few people, or shares that are uneven, are said before any work.
     sampler = build_sampler(recipe, train_records)
     sampler.share_of(processes.rank, processes.count)
-    with processes.first_ahead():
+    with processes.rank_0_first():
         run = Run.open(
             run_folder,
             dump_recipe(recipe),
@@ -108,12 +108,12 @@ def _train(
     trainer = build_trainer(
         recipe, train_records, tokenizer, device, pretrained=not run.last.exists(), processes=processes
     )
-    position = take_up(run, trainer, tokenizer, processes, digest_proximity(recipe))
+    position = resume_training(run, trainer, tokenizer, processes, digest_proximity(recipe))
     if position.epoch or position.batch:
         inside = f" and {position.batch} batches of the next" if position.batch else ""
         progress.note(f"{run.last}: goes on after epoch {position.epoch} of {recipe.training.epochs}{inside}")
     if position.epoch < recipe.training.epochs:
-        with processes.share_fate():
+        with processes.stop_together():
             cache = run.folder if recipe.data.cache else None
             loader = build_loader(recipe, train_records, tokenizer, sampler, progress, cache=cache, processes=processes)
     began = time.monotonic() - position.seconds
@@ -122,7 +122,7 @@ def _train(
         save_every = recipe.training.save_every
         if save_every is None or position.batch % save_every or position.batch == count:
             return
-        with processes.share_fate():
+        with processes.stop_together():
             if processes.is_first:
                 position.seconds = time.monotonic() - began
                 _save(run.last, _model_of(trainer), recipe, tokenizer, position, None, state=trainer.state())
@@ -130,7 +130,7 @@ def _train(
     while position.epoch < recipe.training.epochs:
         keep = partial(_keep_bad_batch, run, train_records, position.epoch + 1, processes.rank)
         loss = _train_epoch(recipe, trainer, loader, position, progress, after_step, keep)
-        with processes.share_fate():
+        with processes.stop_together():
             if processes.is_first:
                 position.epoch, position.batch, position.loss_sum = position.epoch + 1, 0, 0.0
                 is_looked_at = position.epoch == recipe.training.epochs or not (
