@@ -317,6 +317,8 @@ def _check_out(out: Path, *, append: bool, overwrite: bool) -> None:
     """Before anything is listed or embedded. Raises OutputError."""
     if append and overwrite:
         raise OutputError(f"{out}: is added to or replaced, not both: give --append or --overwrite.")
+    if not exists(out):
+        return
     refuse_to_replace(out, overwrite=True)
-    if exists(out) and not (append or overwrite):
+    if not (append or overwrite):
         raise OutputError(f"{out} exists; choose another --out, add to it with --append, or pass --overwrite")
