@@ -88,6 +88,11 @@ class FeatureFile:
         """Bytes of the file."""
         return self._container.size
 
+    @property
+    def stamp(self) -> tuple[int, int]:
+        """Bytes of the file, and when it was changed, in nanoseconds."""
+        return self._container.stamp
+
     def close(self) -> None:
         """Close the file; its tables cannot be read any more."""
         self._container.close()

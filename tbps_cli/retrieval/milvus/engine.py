@@ -19,6 +19,7 @@ from types import ModuleType, TracebackType
 from typing import Any, Literal
 
 from tbps_cli.errors import DependencyError, EngineError
+from tbps_cli.paths import absolute_path, exists, is_folder
 from tbps_cli.retrieval.milvus.filter import COLUMNS_FIELD
 from tbps_cli.retrieval.milvus.place import TOKEN_VARIABLE, MilvusPlace
 
@@ -223,7 +224,7 @@ def open_collection(place: MilvusPlace, timeout: float) -> Collection:
 
     Raises DependencyError or EngineError.
     """
-    if place.is_lite and not Path(place.uri).exists():
+    if place.is_lite and not exists(Path(place.uri)):
         raise EngineError(f"there is no {place.uri}. Make it: tbps gallery push GALLERY.h5 --to {place}")
     return Collection(place, timeout)
 
@@ -241,8 +242,8 @@ def _status_names(error: BaseException | None) -> set[str]:
 
 
 def _check_folder(place: MilvusPlace) -> None:
-    if not Path(place.uri).absolute().parent.is_dir():
-        raise EngineError(f"{place.uri}: there is no folder {Path(place.uri).absolute().parent}. Make it first.")
+    if not is_folder(absolute_path(place.uri).parent):
+        raise EngineError(f"{place.uri}: there is no folder {absolute_path(place.uri).parent}. Make it first.")
 
 
 def _import_pymilvus(place: MilvusPlace) -> ModuleType:

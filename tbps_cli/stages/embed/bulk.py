@@ -25,7 +25,8 @@ from tbps_cli.data.crops.reader import CropBatch, CropReader, UnreadableCrop
 from tbps_cli.data.records import UNKNOWN_PERSON
 from tbps_cli.errors import DataError, OutputError
 from tbps_cli.features import FeatureInfo, FeatureWriter, open_features
-from tbps_cli.files import exists, refuse_to_replace
+from tbps_cli.files import refuse_to_replace
+from tbps_cli.paths import exists
 from tbps_cli.processes import Processes, training_processes
 from tbps_cli.results import Result
 from tbps_cli.runtime import SILENCE, Progress, find_device

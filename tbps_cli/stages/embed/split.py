@@ -19,6 +19,7 @@ from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.encoders.tokenizer import Tokenizer
 from tbps_cli.errors import DataError
 from tbps_cli.features import FeatureInfo, FeatureWriter
+from tbps_cli.paths import real_path
 from tbps_cli.recipe import dump_model
 from tbps_cli.results import Result
 from tbps_cli.runtime import SILENCE, Progress, find_device
@@ -109,7 +110,7 @@ def describe(encoder: LoadedEncoder, *, dataset: str, split: str, root: Path) ->
         recipe=_describe_model(encoder),
         dataset=dataset,
         split=split,
-        root=str(root.resolve()),
+        root=str(real_path(root)),
     )
 
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from tbps_cli.errors import DataError, FeatureError, OutputError, QueryError
 from tbps_cli.features import Column, FeatureTable, merge, open_features, select
-from tbps_cli.files import read_whole, refuse_to_replace, whole_folder
+from tbps_cli.files import refuse_to_replace, whole_folder
+from tbps_cli.paths import read_whole
 from tbps_cli.results import Result
 from tbps_cli.retrieval.conditions import parse_conditions
 from tbps_cli.retrieval.milvus.place import MilvusPlace

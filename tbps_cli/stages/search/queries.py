@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tbps_cli.errors import QueryError
+from tbps_cli.paths import read_whole
 from tbps_cli.runtime import Progress
 
 MOST_BYTES = 1 << 26
@@ -48,8 +49,7 @@ def read_lines(path: Path) -> list[str]:
         if str(path) == "-":
             content = sys.stdin.buffer.read(MOST_BYTES + 1)
         else:
-            with path.open("rb") as file:
-                content = file.read(MOST_BYTES + 1)
+            content = read_whole(path, QueryError, "Name a text file, one query a line.", most=MOST_BYTES)
         if len(content) > MOST_BYTES:
             raise QueryError(f"{path}: more than {MOST_BYTES >> 20} MiB of queries. Split the file.")
         lines = [line.strip() for line in content.decode("utf-8-sig").splitlines()]
