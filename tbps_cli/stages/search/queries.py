@@ -17,11 +17,13 @@ class Query:
     """Whom to look for: sentences about one person, an image to find more like, or both.
 
     image_weight: share of the image where there are sentences as well.
+    line: of the file that it was read from, from 1.
     """
 
     sentences: tuple[str, ...]
     image: Path | None = None
     image_weight: float = 0.5
+    line: int | None = None
 
     @property
     def title(self) -> str:
@@ -33,10 +35,10 @@ class Query:
 def read_queries(path: Path, progress: Progress) -> list[Query]:
     """One query a line, tabs between sentences about one person. Raises QueryError as `read_lines`."""
     lines = read_lines(path)
-    whole = [line for line in lines if line]
+    whole = [(number, line) for number, line in enumerate(lines, 1) if line]
     if len(whole) < len(lines):
         progress.note(f"{path}: {len(lines) - len(whole):,} empty lines left out")
-    return [Query(tuple(part.strip() for part in line.split("\t") if part.strip())) for line in whole]
+    return [Query(tuple(filter(None, map(str.strip, line.split("\t")))), line=number) for number, line in whole]
 
 
 def read_lines(path: Path) -> list[str]:
