@@ -10,7 +10,7 @@ import click
 
 from tbps_cli.cli import options
 from tbps_cli.cli.printable import printable
-from tbps_cli.errors import TbpsError
+from tbps_cli.errors import QueryError, TbpsError
 
 SHOWN = 20  # queries of a file that were refused
 
@@ -45,9 +45,7 @@ SHOWN = 20  # queries of a file that were refused
 @options.device
 @options.overwrite
 @options.as_json
-@click.pass_context
 def command(
-    context: click.Context,
     words: tuple[str, ...],
     galleries: tuple[str, ...],
     also: tuple[str, ...],
@@ -113,11 +111,11 @@ def command(
         told = [
             {"query": one.title, "gallery": place, "hits": [hit.as_dict() for hit in hits]} for one, hits in searches
         ]
-        problems = [
+        bad = [
             {"line": asked[number].line, "query": asked[number].title, "problem": str(error)}
             for number, error in refused.items()
         ]
-        show.print_json(told[0] if queries is None else {"searches": told, "refused": problems})
+        show.print_json(told[0] if queries is None else {"searches": told, "refused": bad})
     else:
         for one, hits in searches:
             if queries is not None:
@@ -127,8 +125,7 @@ def command(
         labels = {"score": "share of agreement among the best hits"} if how["rerank"] else {}
         for path in show_hits(searches, sheet=sheet, html=html, overwrite=overwrite, **labels):
             progress.note(f"wrote {path}")
-    for error in list(refused.values())[:SHOWN]:
-        progress.note(f"{queries}: {error}")
     if refused:
-        progress.note(f"{queries}: {len(refused):,} of {len(asked):,} queries were not answered; --json lists them all")
-        context.exit(1)
+        problems = [f"{queries}: {error}" for error in list(refused.values())[:SHOWN]]
+        summary = f"{queries}: {len(refused):,} of {len(asked):,} queries were not answered; --json lists them all"
+        raise QueryError("\n".join([*problems, summary]))

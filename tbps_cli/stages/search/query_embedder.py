@@ -13,7 +13,7 @@ from tbps_cli.assembly.models import LoadedEncoder
 from tbps_cli.errors import DataError, QueryError, TbpsError
 from tbps_cli.retrieval.combine import combine_paraphrases, combine_text_and_image
 from tbps_cli.stages.embed.split import embed_captions
-from tbps_cli.stages.search.queries import Query
+from tbps_cli.stages.search.queries import Query, check_line
 from tbps_cli.stages.search.query_encoder import GalleryInfo, check_query_encoder, load_query_encoder
 
 
@@ -94,6 +94,8 @@ class QueryEmbedder:
         try:
             if query.line and len(query.sentences) > 1 and not any(map(str.isalpha, sentence)):
                 raise QueryError("a number says nothing of a person. Leave it out.")
+            if query.line:
+                return check_line(sentence, self._text.tokenizer)
             return self._text.tokenizer.check_query(sentence)
         except QueryError as error:
             if len(query.sentences) == 1:

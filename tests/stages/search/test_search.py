@@ -154,7 +154,7 @@ def test_a_file_of_queries_is_answered_line_by_line(tiny: TinyRun, tmp_path: Pat
     page = tmp_path / "hits.html"
     result = run_tbps("search", "--queries", file, "--gallery", tiny.gallery, "-k", "4", "--json", "--html", page)
     assert result.exit_code == 0, result.stderr
-    assert "2 empty lines" in result.stderr
+    assert "2 lines left out" in result.stderr
     searches = json.loads(result.stdout)["searches"]
     expected = search_many([RED, Query((BLUE, RED))], [tiny.gallery], k=4)
     assert [[hit["name"] for hit in one["hits"]] for one in searches] == [names(hits) for hits in expected]
@@ -166,20 +166,22 @@ def test_a_file_of_queries_is_answered_line_by_line(tiny: TinyRun, tmp_path: Pat
 
 def test_a_bad_line_is_named_and_the_others_are_answered(tiny: TinyRun, tmp_path: Path) -> None:
     file = tmp_path / "people.txt"
-    file.write_text(f"{RED}\nFrau in rotem Mantel\n17\t{RED}\n\nxyzzy\t{BLUE}\n{BLUE}\n", encoding="utf-8")
+    lines = f"{RED}\nFrau in rotem Mantel\n17\t{RED}\n\nxyzzy\t{BLUE}\n{BLUE}\nman in caf\xe9 blue\n"
+    file.write_bytes(lines.encode("latin-1"))
     result = run_tbps("search", "--queries", file, "--gallery", tiny.gallery, "-k", "2", "--json")
     assert result.exit_code == 1
     told = json.loads(result.stdout)
     assert [[hit["name"] for hit in one["hits"]] for one in told["searches"]] == [
         names(search(sentence, tiny.gallery, k=2)) for sentence in (RED, BLUE)
     ]
-    assert [one["line"] for one in told["refused"]] == [2, 3, 5]
+    assert [one["line"] for one in told["refused"]] == [2, 3, 5, 7]
     parted = "was read as a sentence of its own, since tabs part sentences about one person"
     for said in (
         "line 2: this model knows no word of the query 'Frau in rotem Mantel'",
         f"line 3: '17' {parted}",
         f"line 5: 'xyzzy' {parted}",
-        "3 of 5 queries were not answered",
+        "line 7: it is not UTF-8 text",
+        "4 of 6 queries were not answered",
     ):
         assert said in result.stderr
     shown = run_tbps("search", "--queries", file, "--gallery", tiny.gallery, "-k", "1")
@@ -222,7 +224,7 @@ def test_a_sentence_without_quotes_is_told_to_have_them(sentence: list[str], tin
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(None, "cannot be read"), (b"", "no query"), (b"\n \n", "no query"), (b"\xff\xfe", "UTF-8")]
+    ("content", "said"), [(None, "cannot be read"), (b"", "no query"), (b"\n \n", "no query"), (b"caf\xe9", "UTF-8")]
 )
 def test_a_file_without_queries_is_a_message(content: bytes | None, said: str, tiny: TinyRun, tmp_path: Path) -> None:
     file = tmp_path / "people.txt"
