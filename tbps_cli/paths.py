@@ -95,22 +95,22 @@ def real_path(path: Path | str) -> Path:
     return Path(_from_here(os.path.realpath, path))
 
 
-def exists(path: Path | str) -> bool:
+def exists(path: Path | str | bytes) -> bool:
     """Whether something is there; False where that cannot be found out."""
     return os.path.exists(path)
 
 
-def is_taken(path: Path | str) -> bool:
+def is_taken(path: Path | str | bytes) -> bool:
     """Whether a name is taken, be it by a link to nothing; False where that cannot be found out."""
     return os.path.lexists(path)
 
 
-def is_file(path: Path | str) -> bool:
+def is_file(path: Path | str | bytes) -> bool:
     """Whether a regular file is there, or a link to one; False where that cannot be found out."""
     return os.path.isfile(path)
 
 
-def is_folder(path: Path | str) -> bool:
+def is_folder(path: Path | str | bytes) -> bool:
     """Whether a folder is there, or a link to one; False where that cannot be found out."""
     return os.path.isdir(path)
 
@@ -118,6 +118,15 @@ def is_folder(path: Path | str) -> bool:
 def is_link(path: Path | str) -> bool:
     """Whether a link is there, whatever it leads to; False where that cannot be found out."""
     return os.path.islink(path)
+
+
+def identity_of(path: Path | str) -> tuple[int, int] | None:
+    """What tells a file from any other, whatever it is called; None where that cannot be found out."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
 
 
 def may_write(folder: Path) -> bool:

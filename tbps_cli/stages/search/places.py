@@ -17,7 +17,7 @@ from tbps_cli.data.annotations import is_safe_name
 from tbps_cli.data.sources import image_folder
 from tbps_cli.errors import DependencyError, FeatureError, FeatureMismatchError
 from tbps_cli.features import FeatureFile, FeatureTable, open_features
-from tbps_cli.paths import real_path
+from tbps_cli.paths import identity_of, real_path
 from tbps_cli.retrieval.conditions import parse_conditions
 from tbps_cli.retrieval.gallery import ExactGallery, Gallery, Hits
 from tbps_cli.retrieval.mapped import MappedGallery
@@ -58,6 +58,25 @@ class SearchedGallery(Protocol):
     def read_columns(self, row: int) -> dict[str, float | str]:
         """What the columns say of a hit. Raises FeatureError or EngineError."""
         ...
+
+
+def leave_out_repeats(places: Sequence[str | Path], notes: list[str]) -> list[str]:
+    """Each gallery once, under the first of the names that it goes by: paths, links, addresses."""
+    names: dict[tuple[str | int, ...], str] = {}
+    for place in map(str, places):
+        identity = _identify(place)
+        if identity in names:
+            notes.append(f"{place}: the same gallery as {names[identity]}, and searched once")
+        names.setdefault(identity, place)
+    return list(names.values())
+
+
+def _identify(place: str) -> tuple[str | int, ...]:
+    """What a gallery is the same by, whatever it is called. Raises EngineError."""
+    if MilvusPlace.is_meant_by(place):
+        parsed = MilvusPlace.parse(place)
+        return str(real_path(parsed.uri)) if parsed.is_lite else parsed.uri, parsed.collection
+    return identity_of(place) or (place,)  # opening it will say what is wrong
 
 
 @contextmanager
