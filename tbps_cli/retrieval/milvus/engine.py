@@ -62,12 +62,12 @@ class Collection:
         self.place = place
         self._timeout = timeout
         self._pymilvus = _import_pymilvus(place)
-        token = "" if place.is_lite else os.environ.get(TOKEN_VARIABLE, "")
+        self._token = "" if place.is_lite else _read_token()
         if place.is_lite:
             _check_folder(place)
         with self._answering("connect"):
             self._client = self._pymilvus.MilvusClient(
-                uri=place.uri, token=token, timeout=timeout, grpc_options=LITE_OPTIONS if place.is_lite else {}
+                uri=place.uri, token=self._token, timeout=timeout, grpc_options=LITE_OPTIONS if place.is_lite else {}
             )
         try:
             if not place.is_lite:
@@ -183,7 +183,8 @@ class Collection:
         try:
             yield
         except (self._pymilvus.MilvusException, grpc.RpcError, grpc.FutureTimeoutError) as error:
-            raise EngineError(self._explain(method, error)) from error
+            said = self._explain(method, error)
+            raise EngineError(said.replace(self._token, "…") if self._token else said) from None
 
     def _explain(self, method: str, error: Exception) -> str:
         names = _status_names(error)
@@ -227,6 +228,14 @@ def open_collection(place: MilvusPlace, timeout: float) -> Collection:
     if place.is_lite and not exists(Path(place.uri)):
         raise EngineError(f"there is no {place.uri}. Make it: tbps gallery push GALLERY.h5 --to {place}")
     return Collection(place, timeout)
+
+
+def _read_token() -> str:
+    """The token of the environment. Raises EngineError for one that is no text."""
+    token = os.environ.get(TOKEN_VARIABLE, "")
+    if not token.isprintable():
+        raise EngineError(f"the environment variable {TOKEN_VARIABLE} holds more than printable letters. Set it again.")
+    return token
 
 
 def _status_names(error: BaseException | None) -> set[str]:
