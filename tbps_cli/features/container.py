@@ -71,11 +71,13 @@ class Container:
         except HDF5_FAILURES as error:
             self.refuse(f"{place} is damaged and cannot be read ({_first_line(error)})")
 
+    def has_attribute(self, name: str) -> bool:
+        with self.reading(f"attribute {name}"):
+            return name in self.file.attrs
+
     def attribute(self, name: str) -> Any:
         """Return an integer or a text."""
-        with self.reading(f"attribute {name}"):
-            is_there = name in self.file.attrs
-        if not is_there:
+        if not self.has_attribute(name):
             self.refuse(f"attribute {name} is missing: tbps did not write this file")
         with self.reading(f"attribute {name}"):
             attribute = self.file.attrs.get_id(name)

@@ -241,7 +241,8 @@ class FeatureWriter:
         self._file = h5py.File(stream, "r+")
         self._file.attrs["format_version"] = FORMAT_VERSION
         for name, text in asdict(self._info).items():
-            self._file.attrs.create(name, text, dtype=UTF8)
+            if text or name != "precision":  # which a file of an older tbps does not say
+                self._file.attrs.create(name, text, dtype=UTF8)
         for name, table in tables:
             yield from table.write_columns(self._file[name])
         if self._skipped:

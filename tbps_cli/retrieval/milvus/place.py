@@ -62,8 +62,8 @@ class MilvusPlace:
 def _parse_address(text: str) -> MilvusPlace:
     if set("@?#") & set(text):  # wherever they are: what cannot be parsed may hold a password too
         raise EngineError(
-            "the address of Milvus carries a user, a password or a query, and is not repeated here. Leave them out, and "
-            f"give the token (or USER:PASSWORD) in the environment variable {TOKEN_VARIABLE}. {NEXT_STEP}."
+            "the address of Milvus carries a user, a password or a query, and is not repeated here. Leave them out, "
+            f"and give the token (or USER:PASSWORD) in the environment variable {TOKEN_VARIABLE}. {NEXT_STEP}."
         )
     try:
         address = urlsplit(text)
@@ -82,8 +82,8 @@ def _parse_address(text: str) -> MilvusPlace:
 def _checked(collection: str, text: str) -> str:
     if not COLLECTION_NAME.fullmatch(collection):
         raise EngineError(
-            f"{_shown(text)}: the name of a collection has letters, digits and underscores, 255 at most, and starts with "
-            f"no digit. {NEXT_STEP}."
+            f"{_shown(text)}: the name of a collection has letters, digits and underscores, 255 at most, and starts "
+            f"with no digit. {NEXT_STEP}."
         )
     return collection
 

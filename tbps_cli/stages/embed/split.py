@@ -54,7 +54,7 @@ def embed_dataset(
     records = select_split(records, split, dataset=dataset)
     refuse_repeats(records, dataset=dataset)
     captions = flatten_captions(records)
-    info = describe(encoder, dataset=dataset, split=split, root=source.folder)
+    info = describe(encoder, dataset=dataset, split=split, root=source.folder, precision="float32")
     with FeatureWriter(out, info, encoder.model.embedding_dim, overwrite=overwrite) as writer:
         with progress.track("embedding images", len(records)) as advance:
             paths = [record.image for record in records]
@@ -102,7 +102,7 @@ def embed_captions(
         yield rows, dual.encode_text(token_ids.to(device), token_mask.to(device)).cpu()
 
 
-def describe(encoder: LoadedEncoder, *, dataset: str, split: str, root: Path) -> FeatureInfo:
+def describe(encoder: LoadedEncoder, *, dataset: str, split: str, root: Path, precision: str) -> FeatureInfo:
     """What a feature file says about where it comes from."""
     return FeatureInfo(
         checkpoint=encoder.place,
@@ -111,6 +111,7 @@ def describe(encoder: LoadedEncoder, *, dataset: str, split: str, root: Path) ->
         dataset=dataset,
         split=split,
         root=str(real_path(root)),
+        precision=precision,
     )
 
 

@@ -65,6 +65,7 @@ class GalleryFacts(Result):
     format: int
     created: str
     tbps_version: str
+    precision: str  # "" is unknown
     checkpoint: str
     checkpoint_sha256: str
     dataset: str
@@ -120,6 +121,7 @@ def show_gallery(gallery: Path) -> GalleryFacts:
             format=features.version,
             created=info.created,
             tbps_version=info.tbps_version,
+            precision=info.precision,
             checkpoint=info.checkpoint,
             checkpoint_sha256=info.checkpoint_sha256,
             dataset=info.dataset,

@@ -45,6 +45,7 @@ class MergeResult(Result):
     out: Path
     galleries: int
     images: int
+    precision: str  # of the products that made the rows; "" is unknown
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,11 @@ def merge_galleries(
     with progress.track("merging", 1) as advance:
         images = merge(galleries, out, overwrite)
         advance(1, "")
-    return MergeResult(out, len(galleries), images)
+    with open_features(out) as merged:
+        precision = merged.info.precision
+    if "," in precision:
+        progress.note(f"{out}: its rows were embedded at different precisions ({precision}); scores differ a little")
+    return MergeResult(out, len(galleries), images, precision)
 
 
 def split_by(gallery: Path, column: str, out: Path, *, progress: Progress = SILENCE) -> tuple[Part, ...]:
