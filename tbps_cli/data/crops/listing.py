@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import stat
 from array import array
 from bisect import bisect_right
@@ -25,9 +26,8 @@ from tbps_cli.data.crops.kinds import SHARD_SUFFIX, SUFFIXES, PassedOver, suffix
 from tbps_cli.data.crops.paths import CLOSED_ENTRY, CLOSED_FOLDER, Files, Found, Listed, Walk, find_paths
 from tbps_cli.data.crops.shards import Member, ShardDamagedError, read_members
 from tbps_cli.errors import DataError
-from tbps_cli.files import scratch_file, unwritable
+from tbps_cli.files import scratch_file
 
-_SPOOLED_AT_ONCE = 1 << 16  # bytes of standard input
 _REPEATED = "named twice; the first of them is read."
 _NOT_TEXT = "its name is not UTF-8. Rename it."
 _LEAVES = "its name leaves the shard. Pack the shard again."
@@ -149,33 +149,27 @@ def list_crops(
     stdin: what "-" reads to its end; it is kept in a file without a name, because it is gone through twice.
     include_hidden: what is hidden in folders and shards is read, and what file managers and systems keep there.
 
-    Raises DataError for a source that names nothing, or a path that is not below `root`; OutputError where standard
-    input cannot be kept.
+    Raises DataError for a source that names nothing, a path that is not below `root`, and standard input that cannot be
+    read.
     """
     if sum(text == "-" for text in sources) > 1:
         raise DataError("-: standard input can be read once. Name it once.")
     with ExitStack() as stack:
-        spooled = stack.enter_context(_spool(stdin)) if "-" in sources and stdin is not None else None
+        spooled = stack.enter_context(_keep(stdin)) if "-" in sources and stdin is not None else None
         passed_over = PassedOver(include_hidden=include_hidden)
         return _list_found([find_paths(text, passed_over, spooled) for text in sources], root, passed_over)
 
 
-def _spool(stdin: BinaryIO) -> BinaryIO:
+def _keep(stdin: BinaryIO) -> BinaryIO:
+    """What is on standard input, as a file without a name."""
     try:
-        file = scratch_file()
-        while piece := _read_some(stdin):
-            file.write(piece)
-        file.flush()
+        kept = scratch_file()
+        shutil.copyfileobj(stdin, kept)
+        kept.flush()
     except OSError as error:
-        raise unwritable("the folder for temporary files", error) from error
-    return file
-
-
-def _read_some(stdin: BinaryIO) -> bytes:
-    try:
-        return stdin.read(_SPOOLED_AT_ONCE)
-    except (OSError, ValueError) as error:  # ValueError: it is closed
-        raise DataError(f"-: standard input cannot be read ({error}). Pipe paths into it, one a line.") from None
+        reason = error.strerror or error
+        raise DataError(f"-: standard input cannot be read ({reason}). Name a file of names: @FILE.") from None
+    return kept
 
 
 def _list_found(found: Sequence[Walk | Listed | Files], root: Path | None, passed_over: PassedOver) -> Crops:
