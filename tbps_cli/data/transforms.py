@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tbps_cli.data.crops.decoding import NOT_REGULAR, UnreadableCropError, read_rgb
 from tbps_cli.errors import DataError
-from tbps_cli.files import exists, is_file
+from tbps_cli.paths import exists, is_file
 
 
 def read_image(path: Path, *, smallest: tuple[int, int] | None = None) -> Image.Image:
