@@ -119,7 +119,7 @@ def test_reading_runs_ahead_by_a_fixed_number_of_batches(crops: Crops, monkeypat
         def shutdown(self, **_: object) -> None:
             submitted.append("ended")
 
-    monkeypatch.setattr("tbps_cli.data.crops.reader.ProcessPoolExecutor", Executor)
+    monkeypatch.setattr("tbps_cli.data.crops.reader.WorkerPool", Executor)
     reading = CropReader(32, 16, batch=1, workers=2).read(crops)
     for taken in range(1, 4):
         next(reading)
