@@ -15,11 +15,11 @@ from tbps_cli.cli.interrupt import goes_on
 
 @click.command()
 @options.embedder
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="HDF5 file to write.")
+@click.option("--out", required=True, type=options.PATH, help="HDF5 file to write.")
 @click.option("--images", multiple=True, help="Folder, glob, tar shard, @LIST of paths, or - for a list on stdin.")
 @click.option("--append", is_flag=True, help="Add to --out what it lacks, by name and content.")
-@click.option("--metadata", type=click.Path(path_type=Path), help="CSV name,camera,…: columns to filter a search by.")
-@click.option("--image-root", type=click.Path(path_type=Path), help="Folder that names start from.")
+@click.option("--metadata", type=options.PATH, help="CSV name,camera,…: columns to filter a search by.")
+@click.option("--image-root", type=options.PATH, help="Folder that names start from.")
 @click.option("--strict", is_flag=True, help="Stop at an unreadable image, instead of naming it in the file.")
 @click.option(
     "--precision", type=click.Choice(["auto", "float32", "bf16", "fp16"]), default="auto", show_default=True,
