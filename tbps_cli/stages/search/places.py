@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tbps_cli.cells import Cells, read_cells
 from tbps_cli.data.annotations import is_safe_name
 from tbps_cli.data.sources import image_folder
 from tbps_cli.errors import DependencyError, FeatureError, FeatureMismatchError
@@ -86,7 +87,7 @@ class _File:
         self.place, self.info = place, features.info
         self._features, self._images = features, images
         self._folder = image_folder(self.info.dataset, Path(self.info.root))
-        self._columns: dict[str, np.ndarray] = {}  # those that a search had conditions on
+        self._columns: dict[str, Cells] = {}  # those that a search had conditions on
         self._matrix = images.mapped()
         try:
             opened = None if exact else open_index_of(Path(place), features)
@@ -134,14 +135,14 @@ class _File:
         """The rows that may be found; None: all."""
         if not where:
             return None
-        kinds = {name: column.kind for name, column in self._images.columns.items()}
-        conditions = parse_conditions(where, kinds)
+        conditions = parse_conditions(where, self._images.columns)
         columns = {name: self._read_column(name) for name in conditions.columns}
-        return np.flatnonzero(conditions.mask(columns, self._images.count))
+        met, _ = conditions.judge(columns, self._images.count, self._images.names.__getitem__)
+        return np.flatnonzero(met)
 
-    def _read_column(self, name: str) -> np.ndarray:
+    def _read_column(self, name: str) -> Cells:
         if name not in self._columns:
-            self._columns[name] = self._images.columns[name].values()
+            self._columns[name] = read_cells(self._images.columns[name].values())
         return self._columns[name]
 
     def _describe(self, rank: int, row: int, score: float) -> Hit:
