@@ -197,7 +197,7 @@ def test_verify_lists_images_that_are_gone_and_looks_into_shards(tmp_path: Path)
     health = run_json("verify", path, code=1)
     assert (health["missing"], health["missing_names"], health["findings"]) == (len(gone), gone, [])
     result = run_tbps("gallery", "verify", path)
-    assert "✗ 7 images are no longer there:\n  a�b.jpg\n" in result.stdout
+    assert "✗ 7 images are no longer there:\n  a\\x0ab.jpg\n" in result.stdout
     assert run_json("verify", write(tmp_path / "w.h5", there, root=str(root)))["missing"] == 0
 
 
@@ -288,12 +288,26 @@ def test_nothing_of_a_dropped_image_remains_in_the_file(tmp_path: Path) -> None:
 def test_names_that_nobody_has_are_told(gallery: Path) -> None:
     result = run_tbps("gallery", "drop", gallery, NASTY[0], "ghost\x1b.jpg")
     assert result.exit_code == 1
-    assert result.stdout == "dropped 1 of 5 images, 4 are left:\n  a�b.jpg\n"
+    assert result.stdout == "dropped 1 of 5 images, 4 are left:\n  a\\x0ab.jpg\n"
     assert "1 names were not in" in result.stderr
-    assert "ghost�.jpg" in result.stderr
+    assert "ghost\\x1b.jpg" in result.stderr
     before = gallery.read_bytes()
     assert "none of the 2 names, such as 'a\\nb.jpg'" in fail_tbps("gallery", "drop", gallery, NASTY[0], "ghost")
     assert gallery.read_bytes() == before
+
+
+def test_names_are_found_by_their_letters_and_comments_are_no_names(tmp_path: Path, monkeypatch: Any) -> None:
+    composed, decomposed = "caf\xe9.jpg", "cafe\u0301.jpg"
+    (tmp_path / "list").write_text(f"# gone\n '{composed}' \n#1.jpg\n", encoding="utf-16")
+    gallery = write(tmp_path / "g.h5", [decomposed, "#1.jpg", "b.jpg"])
+    assert run_json("drop", gallery, "--from", tmp_path / "list")["names"] == [decomposed, "#1.jpg"]
+    assert names_of(gallery) == ["b.jpg"]
+    held = {decomposed, "#1.jpg", "b.jpg"}
+    monkeypatch.setattr(stage, "drop_pushed", lambda place, names, is_dry: sorted(held.intersection(names)))
+    result = run_json("drop", "http://localhost:1/people", "--from", tmp_path / "list")
+    assert (result["names"], result["unknown"]) == (["#1.jpg", decomposed], [])
+    twice = write(tmp_path / "twice.h5", [composed, decomposed, "b.jpg"])
+    assert run_json("drop", twice, composed)["names"] == [composed]
 
 
 @pytest.mark.parametrize("content", ["\n\n{1}\r\n{2}\n", "{0}\0{1}\0{2}\0"], ids=["lines", "NUL"])

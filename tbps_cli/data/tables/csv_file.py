@@ -123,12 +123,13 @@ class CsvFile:
             except UnicodeDecodeError as error:
                 place = at - len(decoder.getstate()[0]) + error.start
                 raise DataError(
-                    f"{self.path}: not {self._encoding.upper()[:6].strip('-')} text (byte {place:,}). "
-                    "Save it as UTF-8."
+                    f"{self.path}: not {self._encoding.upper()[:6].strip('-')} text (byte {place:,}). Save it as UTF-8."
                 ) from None
             at += len(block)
             if "\0" in text:
-                raise DataError(f"{self.path}: holds NUL characters, so it is no text as UTF-8 has it. Save it as UTF-8.")
+                raise DataError(
+                    f"{self.path}: holds NUL characters, so it is no text as UTF-8 has it. Save it as UTF-8."
+                )
             end = 0
             for line in _LINE.finditer(text):
                 if line.end() == len(text) and block and line[0][-1] == "\r":

@@ -5,14 +5,17 @@ Rows are copied by `tbps_cli.features`; lives here: which rows, under which name
 
 from __future__ import annotations
 
+import io
 import re
-from collections.abc import Sequence, Set
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from tbps_cli.cells import clean, number_text, read_cells
+from tbps_cli.data.lists import Line, in_words, read_list, same_letters
 from tbps_cli.errors import DataError, FeatureError, OutputError, QueryError
 from tbps_cli.features import Column, FeatureTable, merge, open_features, select
 from tbps_cli.files import exists, read_whole, refuse_to_replace, whole_folder
@@ -27,6 +30,12 @@ from tbps_cli.stages.search.index_file import index_path
 
 MOST_PARTS = 1000
 _SLUG_BYTES = 80
+_SPELLINGS: tuple[Callable[[Line], str], ...] = (
+    lambda line: line.exact,
+    lambda line: line.meant,
+    lambda line: unicodedata.normalize("NFC", line.meant),
+    lambda line: unicodedata.normalize("NFD", line.meant),
+)
 
 
 @dataclass(frozen=True)
@@ -143,7 +152,7 @@ def drop(
     Args:
         gallery: a feature file, or a collection of Milvus, from which images go by name alone.
         names: of images.
-        listed: a file with more names, one a line; if there are NUL characters in it, they end the names.
+        listed: a file with more names, as `read_list` reads it.
         where: conditions on columns.
         keep_unknown: images of which a value that decides is unknown stay; without it they are an error.
         is_dry: only look.
@@ -158,25 +167,28 @@ def drop(
     """
     if bool(where) == bool(names or listed):
         raise QueryError("What is to be dropped? Give names or a list of names, or else conditions (--where).")
-    wanted = {*names, *(_read_names(listed) if listed is not None else ())}
+    asked = [Line(0, name, name) for name in names]
+    if listed is not None:
+        content = read_whole(listed, DataError, "Check --from, the list of names.")
+        asked += read_list(io.BytesIO(content), str(listed))
     if MilvusPlace.is_meant_by(str(gallery)):
-        return _drop_pushed(str(gallery), wanted, is_dry)
+        return _drop_pushed(str(gallery), asked, is_dry)
     open_features(gallery).close()  # before a lock is laid beside it
     with PartFolder(Path(gallery)).held():
-        return _drop_rows(Path(gallery), wanted, where, keep_unknown, is_dry, progress)
+        return _drop_rows(Path(gallery), asked, where, keep_unknown, is_dry, progress)
 
 
 def _drop_rows(
-    gallery: Path, wanted: Set[str], where: Sequence[str], keep_unknown: bool, is_dry: bool, progress: Progress
+    gallery: Path, asked: Sequence[Line], where: Sequence[str], keep_unknown: bool, is_dry: bool, progress: Progress
 ) -> DropResult:
     with open_features(gallery) as features:
         images = features.need_images()
-        is_dropped, is_undecided = _meet(images, where) if where else _are_named(images, wanted)
+        found, unknown = _find_names(asked, images.names)
+        is_dropped, is_undecided = _meet(images, where) if where else _are_named(images, found)
         undecided = [images.names[row] for row in np.flatnonzero(is_undecided)[:MOST_LISTED].tolist()]
         rows = np.flatnonzero(is_dropped)
-        dropped = [images.names[row] for row in (rows if wanted else rows[:MOST_LISTED]).tolist()]
+        dropped = [images.names[row] for row in rows[:MOST_LISTED].tolist()]
         count = images.count
-    unknown = sorted(wanted - set(dropped))
     if not len(rows):
         raise _nothing_to_drop(str(gallery), where, unknown, int(is_undecided.sum()))
     if undecided and not (keep_unknown or is_dry):
@@ -199,7 +211,7 @@ def _drop_rows(
         dropped=len(rows),
         images=count,
         left=left,
-        names=tuple(dropped[:MOST_LISTED]),
+        names=tuple(dropped),
         missing=len(unknown),
         unknown=tuple(unknown[:MOST_LISTED]),
         undecided=int(is_undecided.sum()),
@@ -209,11 +221,18 @@ def _drop_rows(
     )
 
 
-def _drop_pushed(place: str, wanted: Set[str], is_dry: bool) -> DropResult:
-    if not wanted:
+def _drop_pushed(place: str, asked: Sequence[Line], is_dry: bool) -> DropResult:
+    if not asked:
         raise QueryError(f"{place}: images leave a collection by their names. Give names, or --from FILE.")
-    dropped = drop_pushed(place, sorted(wanted), is_dry=is_dry)
-    unknown = sorted(wanted - set(dropped))
+    dropped: set[str] = set()
+    tried = {""}
+    for spell in _SPELLINGS:  # by what stands there first, for this deletes
+        names = {in_words(spell(line)) for line in asked} - tried
+        tried |= names
+        there = set(drop_pushed(place, sorted(names), is_dry=is_dry)) if names else set()
+        dropped |= there
+        asked = [line for line in asked if in_words(spell(line)) not in there]
+    unknown = sorted({in_words(line.meant) for line in asked} - {""})
     if not dropped:
         raise _nothing_to_drop(place, (), unknown)
     return DropResult(
@@ -221,7 +240,7 @@ def _drop_pushed(place: str, wanted: Set[str], is_dry: bool) -> DropResult:
         dropped=len(dropped),
         images=None,
         left=None,
-        names=tuple(dropped[:MOST_LISTED]),
+        names=tuple(sorted(dropped)[:MOST_LISTED]),
         missing=len(unknown),
         unknown=tuple(unknown[:MOST_LISTED]),
         undecided=0,
@@ -274,13 +293,23 @@ def _slug(text: str) -> str:
     return re.sub(r"[^\w.-]+", "_", text).encode()[:_SLUG_BYTES].decode(errors="ignore")
 
 
-def _read_names(path: Path) -> list[str]:
-    content = read_whole(path, DataError, "Check --from, the list of names.")
-    if b"\0" in content:
-        lines = content.split(b"\0")
-    else:
-        lines = [line.removesuffix(b"\r") for line in content.split(b"\n")]
-    return [line.decode("utf-8", "backslashreplace") for line in lines if line]
+def _find_names(asked: Sequence[Line], there: Iterable[str]) -> tuple[set[str], list[str]]:
+    """The images that are asked for, and the names that no image has."""
+    letters = {same_letters(in_words(text)) for line in asked for text in (line.exact, line.meant)}
+    spelled: dict[str, set[str]] = {}
+    for name in there if asked else ():
+        if same_letters(name) in letters:
+            spelled.setdefault(same_letters(name), set()).add(name)
+    found: set[str] = set()
+    unknown: set[str] = set()
+    for line in asked:
+        name = in_words(line.choose(lambda text: same_letters(in_words(text)) in spelled))
+        alike = spelled.get(same_letters(name), set())
+        if name in alike or len(alike) == 1:
+            found |= {name} & alike or alike
+        elif name:
+            unknown.add(name)
+    return found, sorted(unknown)
 
 
 def _meet(images: FeatureTable, where: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -290,7 +319,7 @@ def _meet(images: FeatureTable, where: Sequence[str]) -> tuple[np.ndarray, np.nd
     return conditions.judge(columns, images.count, images.names.__getitem__)
 
 
-def _are_named(images: FeatureTable, wanted: Set[str]) -> tuple[np.ndarray, np.ndarray]:
+def _are_named(images: FeatureTable, wanted: set[str]) -> tuple[np.ndarray, np.ndarray]:
     """As `_meet`; it can always be told."""
     is_named = np.fromiter((name in wanted for name in images.names), dtype=bool, count=images.count)
     return is_named, np.zeros(images.count, dtype=bool)
