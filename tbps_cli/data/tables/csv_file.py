@@ -17,26 +17,35 @@ import codecs
 import csv
 import re
 from collections.abc import Iterator, Sequence
+from io import BufferedReader
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
+from tbps_cli.cells import read_number
 from tbps_cli.errors import DataError
 
 DELIMITERS = ",;\t"
 LONGEST_LINE = 1 << 20  # characters, of all lines that a quoted cell goes through together
 _BLOCK = 1 << 13  # bytes
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)")
+_LINE_END = re.compile(r"\r\n|\r|\n")
 _DELIMITER = re.compile(r"\"?sep=(.)\"?[,;\t]*[\r\n]*", re.IGNORECASE)
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")  # how a cell begins that spreadsheets calculate
 _MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
 class Row(NamedTuple):
-    """Cells of a line: as many as there are columns, if the line is whole."""
+    """A line: its cells, as many as there are columns if it is whole.
 
-    offset: int  # bytes before it
-    line: int  # where it begins, counted from 1 and from where reading began
+    offset, end: bytes of the file before it, and up to its end.
+    line, last_line: lines of the file that it goes over, counted from 1, and from where reading began.
+    """
+
+    offset: int
+    line: int
     cells: list[str]
+    end: int
+    last_line: int
 
 
 class CsvFile:
@@ -51,11 +60,10 @@ class CsvFile:
 
         Raises DataError for a file that is missing, damaged, or has another header.
         """
-        self.path = path
+        self.path, self.columns = path, list[str]()
         self._file = _open(path)
         try:
-            self._encoding, self.begin = encoding_of(self._file.read(4))
-            self._delimiter, self.columns, self.begin, self._lines_before = self._read_header(needed, example)
+            self._read_header(needed, example)
         except BaseException:
             self.close()
             raise
@@ -75,9 +83,8 @@ class CsvFile:
     def rows(self, offset: int | None = None) -> Iterator[Row]:
         """Lines from a byte on; None: all of them, with their numbers in the file. Raises DataError."""
         if offset is None:
-            yield from self._rows(self.begin, self._delimiter, self._lines_before)
-        else:
-            yield from self._rows(offset, self._delimiter, 0)
+            return self._rows(self.begin, self._delimiter, self._lines_before)
+        return self._rows(offset, self._delimiter, 0)
 
     def _rows(self, offset: int, delimiter: str, line: int) -> Iterator[Row]:
         position, held, start, first = offset, 0, offset, line + 1
@@ -90,20 +97,20 @@ class CsvFile:
                     break
                 yield text
 
-        width = len(getattr(self, "columns", ()))
+        width = len(self.columns)
         rows = csv.reader(texts(), delimiter=delimiter, strict=True, skipinitialspace=True)
         try:
             for cells in rows:
                 if any(map(str.strip, cells)):
                     while len(cells) > width > 0 and not cells[-1].strip():
                         cells.pop()
-                    yield Row(start, first, cells)
+                    yield Row(start, first, cells, position, line)
                 start, first, held = position, line + 1, 0
         except csv.Error as error:
             if held <= LONGEST_LINE:
                 raise DataError(
-                    f"{self.path}: damaged CSV near line {first} ({error}). Close quotes that are open, and quote cells "
-                    "that hold quotes or the delimiter."
+                    f"{self.path}: damaged CSV near line {first} ({error}). Close quotes that are open, and quote "
+                    "cells that hold quotes or the delimiter."
                 ) from None
         if held > LONGEST_LINE:
             raise DataError(
@@ -117,13 +124,13 @@ class CsvFile:
         at, text = offset, ""
         while True:
             self._file.seek(at)
-            block = self._file.read(_BLOCK)
+            block = self._file.read(max(_BLOCK, len(text)))
             try:
                 text += decoder.decode(block, final=not block)
             except UnicodeDecodeError as error:
-                place = at - len(decoder.getstate()[0]) + error.start
+                place = at + len(block) - len(error.object) + error.start
                 raise DataError(
-                    f"{self.path}: not {self._encoding.upper()[:6].strip('-')} text (byte {place:,}). Save it as UTF-8."
+                    f"{self.path}: not {self._encoding.upper()[:6]} text (byte {place:,}). Save it as UTF-8."
                 ) from None
             at += len(block)
             if "\0" in text:
@@ -131,31 +138,70 @@ class CsvFile:
                     f"{self.path}: holds NUL characters, so it is no text as UTF-8 has it. Save it as UTF-8."
                 )
             end = 0
-            for line in _LINE.finditer(text):
-                if line.end() == len(text) and block and line[0][-1] == "\r":
+            for line_end in _LINE_END.finditer(text):
+                if line_end.end() == len(text) and block and line_end[0] == "\r":
                     break  # a line feed may follow
-                end = line.end()
-                offset += len(line[0].encode(self._encoding))
-                yield offset, line[0]
+                line, end = text[end : line_end.end()], line_end.end()
+                offset += len(line.encode(self._encoding))
+                yield offset, line
             text = text[end:]
             if len(text) > LONGEST_LINE or not block:
                 break
         if text:
             yield offset + len(text.encode(self._encoding)), text
 
-    def _read_header(self, needed: Sequence[str], example: str) -> tuple[str, list[str], int, int]:
-        """The delimiter, the columns, where the next line begins, and how many lines are before it."""
-        begin, before, delimiters = self.begin, 0, DELIMITERS
+    def _read_header(self, needed: Sequence[str], example: str) -> None:
+        """Find the delimiter, the columns, and where the next line begins."""
+        mark, self._encoding = next(
+            (found for found in _MARKS.items() if self._file.peek(4).startswith(found[0])), (b"", "utf-8")
+        )
+        begin, before, delimiters = len(mark), 0, DELIMITERS
         after, first = next(self._texts(begin), (begin, ""))
         if said := _DELIMITER.fullmatch(first):
             begin, before, delimiters = after, 1, said[1]
-        headers: list[tuple[list[str], str, int, int]] = []
+        found: list[tuple[str, Row]] = []
         problem: DataError | None = None
         for delimiter in delimiters:
             try:
-                rows = self._rows(begin, delimiter, before)
-                header = next(rows, Row(begin, 1, []))
-                following = next(self._rows(begin, delimiter, before), None)
+                found.append((delimiter, next(self._rows(begin, delimiter, before), Row(begin, 1, [], begin, 0))))
             except DataError as error:
-                problem = error
-                continue
+                problem = problem or error
+        if problem is not None and not found:
+            raise problem
+        # The one that finds most of the needed columns, and of those the one that finds most columns.
+        self._delimiter, header = max(found, key=lambda one: (len(set(_names(one[1])) & {*needed}), len(one[1].cells)))
+        self.columns = _names(header)
+        while self.columns and not self.columns[-1]:
+            self.columns.pop()
+        self.begin, self._lines_before = header.end, header.last_line
+        missing = [name for name in needed if name not in self.columns]
+        named = [name for name in self.columns if name]
+        if missing or len(set(named)) < len(named):
+            if problem is not None and missing:
+                raise problem
+            wrong = f"no column {missing[0]!r}" if missing else "two columns of the same name"
+            line = self._delimiter.join(header.cells)[:80]
+            raise DataError(f"{self.path}: {wrong}; its first line is {line!r}. Name the columns there: {example}")
+
+
+def to_cell(text: str) -> str:
+    """Text as a cell of CSV that no spreadsheet takes for a formula: an apostrophe comes first, but before a number."""
+    return f"'{text}" if _FORMULA.match(text) and read_number(text) is None else text
+
+
+def from_cell(cell: str) -> str:
+    """The text that `to_cell` made a cell of."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
+def _names(header: Row) -> list[str]:
+    return [" ".join(cell.replace("\ufeff", " ").split()) for cell in header.cells]
+
+
+def _open(path: Path) -> BufferedReader:
+    try:
+        if not path.is_file():  # a pipe could not be read twice
+            raise DataError(f"{path}: {'not a regular file' if path.exists() else 'no such file'}.")
+        return open(path, "rb")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error}). Check its permissions.") from None

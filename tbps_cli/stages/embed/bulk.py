@@ -254,6 +254,8 @@ class _Job:
                 self._join(info, None, progress)
             else:
                 with Metadata(self.metadata) as metadata:
+                    for note in metadata.notes:
+                        progress.note(note)
                     self._join(info, metadata, progress)
                     if metadata.missing:
                         progress.note(f"{self.metadata}: has no line for {metadata.missing:,} of the images")
