@@ -16,7 +16,7 @@ from tbps_cli.assembly.models import build_transform
 from tbps_cli.data.generated import add_pairs, digest_pairs, find_families
 from tbps_cli.data.holdout import hold_out_people, keep_people
 from tbps_cli.data.images import DecodedImages, ImageFiles
-from tbps_cli.data.records import PersonRecord, flatten_captions, select_split
+from tbps_cli.data.records import PersonRecord, flatten_captions, select_split, tell_apart
 from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.encoders.tokenizer import Tokenizer
 from tbps_cli.errors import DataError, RecipeError
@@ -38,7 +38,7 @@ def read_splits(recipe: Recipe, root: Path | None, progress: Progress) -> tuple[
     """
     section = recipe.data
     _, all_records = open_dataset(section.dataset, root, progress)
-    records = all_records
+    records = tell_apart(all_records)
     if section.val_people is not None:
         records = hold_out_people(records, section.val_people, recipe.seed)
     if section.train_people is not None:

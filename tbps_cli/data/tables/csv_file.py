@@ -152,9 +152,7 @@ class CsvFile:
 
     def _read_header(self, needed: Sequence[str], example: str) -> None:
         """Find the delimiter, the columns, and where the next line begins."""
-        mark, self._encoding = next(
-            (found for found in _MARKS.items() if self._file.peek(4).startswith(found[0])), (b"", "utf-8")
-        )
+        mark, self._encoding = find_mark(self._file.peek(4))
         begin, before, delimiters = len(mark), 0, DELIMITERS
         after, first = next(self._texts(begin), (begin, ""))
         if said := _DELIMITER.fullmatch(first):
@@ -182,6 +180,11 @@ class CsvFile:
             wrong = f"no column {missing[0]!r}" if missing else "two columns of the same name"
             line = self._delimiter.join(header.cells)[:80]
             raise DataError(f"{self.path}: {wrong}; its first line is {line!r}. Name the columns there: {example}")
+
+
+def find_mark(start: bytes) -> tuple[bytes, str]:
+    """The byte-order mark that a text begins with, and the encoding that it stands for; UTF-8 without one."""
+    return next((found for found in _MARKS.items() if start.startswith(found[0])), (b"", "utf-8"))
 
 
 def to_cell(text: str) -> str:

@@ -34,6 +34,7 @@ from tbps_cli.retrieval.milvus.place import MilvusPlace
 MOST_HITS = 16384  # Milvus' own limit of hits a query
 HITS_AT_ONCE = 1 << 17  # hits in one answer
 IMAGES_AT_ONCE = 2048  # in one answer
+PERSON_NAME = "person_name"  # the column, as feature files have it
 MISSING = -1  # in `Hits.rows` where the engine found fewer; no key is negative
 
 
@@ -43,6 +44,7 @@ class PushedImage:
 
     name: str
     person_id: int  # -1 when unknown
+    person_name: str | None  # what the data set calls the person, where ids are names there
 
 
 class MilvusGallery:
@@ -127,8 +129,11 @@ class MilvusGallery:
     def describe(self, rows: Tensor | Sequence[int]) -> list[PushedImage | None]:
         """Return what is known of rows of `Hits`; None for one that was dropped since, or is -1. Raises EngineError."""
         keys = [int(row) for row in rows]
-        found = self._get(keys, ["name", "person_id"])
-        known = {key: PushedImage(row["name"], int(row["person_id"])) for key, row in found.items()}
+        found = self._get(keys, ["name", "person_id", COLUMNS_FIELD])
+        known = {
+            key: PushedImage(row["name"], int(row["person_id"]), (row[COLUMNS_FIELD] or {}).get(PERSON_NAME))
+            for key, row in found.items()
+        }
         return [known.get(key) for key in keys]
 
     def vectors(self, rows: Tensor | Sequence[int]) -> Tensor:

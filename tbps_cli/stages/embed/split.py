@@ -18,7 +18,7 @@ from tbps_cli.data.transforms import ImageTransform
 from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.encoders.tokenizer import Tokenizer
 from tbps_cli.errors import DataError
-from tbps_cli.features import FeatureInfo, FeatureWriter
+from tbps_cli.features import PERSON_NAME, FeatureInfo, FeatureWriter
 from tbps_cli.recipe import dump_model
 from tbps_cli.results import Result
 from tbps_cli.runtime import SILENCE, Progress, find_device
@@ -53,6 +53,7 @@ def embed_dataset(
     records = select_split(records, split, dataset=dataset)
     refuse_repeats(records, dataset=dataset)
     captions = flatten_captions(records)
+    has_names = any(record.person_name is not None for record in records)
     info = describe(encoder, dataset=dataset, split=split, root=source.folder)
     with FeatureWriter(out, info, encoder.model.embedding_dim, overwrite=overwrite) as writer:
         with progress.track("embedding images", len(records)) as advance:
@@ -60,8 +61,13 @@ def embed_dataset(
             for rows, embeddings, problems in embed_images(encoder.dual, encoder.transform, paths, workers):
                 if problems:
                     raise DataError(f"{problems[0]} The split is incomplete without it; mend the data set.")
+                some = [records[row] for row in rows]
+                names = {PERSON_NAME: [record.person_name or "" for record in some]} if has_names else None
                 writer.add_images(
-                    [records[row].name for row in rows], [records[row].person_id for row in rows], embeddings
+                    [record.name for record in some],
+                    [record.person_id for record in some],
+                    embeddings,
+                    columns=names,
                 )
                 advance(len(rows), "")
         with progress.track("embedding captions", len(captions.captions)) as advance:

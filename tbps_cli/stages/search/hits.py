@@ -22,6 +22,7 @@ class Hit:
     name: str
     image: Path | None
     person_id: int | None
+    person_name: str | None  # what the data set calls the person, where ids are names there
     gallery: str
     row: int
 

@@ -18,7 +18,7 @@ from tbps_cli.cells import Cells, read_cells
 from tbps_cli.data.annotations import is_safe_name
 from tbps_cli.data.sources import image_folder
 from tbps_cli.errors import DependencyError, FeatureError, FeatureMismatchError
-from tbps_cli.features import FeatureFile, FeatureTable, open_features
+from tbps_cli.features import PERSON_NAME, FeatureFile, FeatureTable, open_features
 from tbps_cli.retrieval.conditions import parse_conditions
 from tbps_cli.retrieval.gallery import ExactGallery, Gallery, Hits
 from tbps_cli.retrieval.mapped import MappedGallery
@@ -171,7 +171,9 @@ class _File:
     def _describe(self, rank: int, row: int, score: float) -> Hit:
         name = self._images.names[row]
         person = int(self._people[row])
-        return Hit(rank, score, name, None, person if person >= 0 else None, self.place, row)
+        names = self._images.columns.get(PERSON_NAME)
+        called = str(names.value(row) or "") or None if names is not None else None
+        return Hit(rank, score, name, None, person if person >= 0 else None, called, self.place, row)
 
 
 class _Collection:
@@ -195,6 +197,7 @@ class _Collection:
                     image.name,
                     None,
                     image.person_id if image.person_id >= 0 else None,
+                    image.person_name,
                     self.place,
                     key,
                 )
