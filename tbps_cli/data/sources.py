@@ -8,11 +8,11 @@ from pathlib import Path
 
 from tbps_cli.data import tables
 from tbps_cli.data.annotations import Reading, read_annotations
-from tbps_cli.data.crops.decoding import SUFFIXES
+from tbps_cli.data.crops.kinds import SUFFIXES, left_out_as
 from tbps_cli.data.layouts import LAYOUTS, find_dataset, find_layout
 from tbps_cli.data.records import UNKNOWN_PERSON, PersonRecord
 from tbps_cli.errors import DataError
-from tbps_cli.files import exists, is_folder
+from tbps_cli.paths import exists, is_file, is_folder
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Source:
         """Read all records. Raises DataError when there are none to read."""
         if self.is_published:
             return read_annotations(self.name, self.folder)
-        if os.path.isdir(self.name):
+        if is_folder(self.name):
             names = find_images(self.folder)
             return Reading(
                 self.folder, [PersonRecord(self.folder, name, (), UNKNOWN_PERSON, None) for name in names], []
@@ -56,7 +56,7 @@ def find_source(dataset: str, root: Path | None) -> Source:
     Raises DataError when it is not there.
     """
     path = Path(dataset)
-    if dataset and dataset not in LAYOUTS and os.path.isdir(path):
+    if dataset and dataset not in LAYOUTS and is_folder(path):
         return Source(dataset, path)
     if dataset not in LAYOUTS and path.suffix.lower() in tables.SUFFIXES:
         return Source(dataset, root or path.parent)
@@ -70,16 +70,15 @@ def image_folder(dataset: str, folder: Path) -> Path:
 
 
 def find_images(folder: Path) -> list[str]:
-    """Names of all images below a folder, sorted. Raises DataError when there are none."""
+    """Names of all images below a folder, sorted, as `tbps embed --images` finds them. Raises DataError for none."""
     if not exists(folder):
         raise DataError(f"{folder}: no such folder.")
     if not is_folder(folder):
         raise DataError(f"{folder}: not a folder. Give a folder of images.")
-    names = sorted(
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and path.is_file()
+    found = (
+        path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and is_file(path)
     )
+    names = sorted(path.as_posix() for path in found if not any(left_out_as(os.fsencode(part)) for part in path.parts))
     if not names:
         raise DataError(f"{folder}: no image in it or below it ({', '.join(SUFFIXES)}).")
     return names

@@ -15,15 +15,16 @@ from __future__ import annotations
 
 import codecs
 import csv
+import os
 import re
 from collections.abc import Iterator, Sequence
-from io import BufferedReader
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
 from tbps_cli.cells import read_number
 from tbps_cli.errors import DataError
+from tbps_cli.paths import open_file
 
 DELIMITERS = ",;\t"
 LONGEST_LINE = 1 << 20  # characters, of all lines that a quoted cell goes through together
@@ -55,14 +56,17 @@ class CsvFile:
     begin: bytes before the first line behind it.
     """
 
-    def __init__(self, path: Path, needed: Sequence[str], example: str) -> None:
-        """Open a file that has the needed columns; `example` is a header as it should be.
+    def __init__(self, path: Path, needed: Sequence[str], example: str, *, most: int | None = None) -> None:
+        """Open a file of at most so many bytes that has the needed columns; `example` is a header as it should be.
 
-        Raises DataError for a file that is missing, damaged, or has another header.
+        Raises DataError for a file that is missing, too large, damaged, or has another header.
         """
         self.path, self.columns = path, list[str]()
-        self._file = _open(path)
+        self._file = open_file(path, DataError)
         try:
+            size = os.fstat(self._file.fileno()).st_size
+            if most is not None and size > most:
+                raise DataError(f"{path}: {size:,} bytes, and at most {most:,} are read. Is it the right file?")
             self._read_header(needed, example)
         except BaseException:
             self.close()
@@ -152,7 +156,7 @@ class CsvFile:
 
     def _read_header(self, needed: Sequence[str], example: str) -> None:
         """Find the delimiter, the columns, and where the next line begins."""
-        mark, self._encoding = find_mark(self._file.peek(4))
+        mark, self._encoding = find_mark(self._file.read(4))
         begin, before, delimiters = len(mark), 0, DELIMITERS
         after, first = next(self._texts(begin), (begin, ""))
         if said := _DELIMITER.fullmatch(first):
@@ -199,12 +203,3 @@ def from_cell(cell: str) -> str:
 
 def _names(header: Row) -> list[str]:
     return [" ".join(cell.replace("\ufeff", " ").split()) for cell in header.cells]
-
-
-def _open(path: Path) -> BufferedReader:
-    try:
-        if not path.is_file():  # a pipe could not be read twice
-            raise DataError(f"{path}: {'not a regular file' if path.exists() else 'no such file'}.")
-        return open(path, "rb")
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({error}). Check its permissions.") from None

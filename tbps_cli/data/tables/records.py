@@ -22,6 +22,7 @@ from typing import Any
 
 from tbps_cli.cells import clean, read_number
 from tbps_cli.data.annotations import (
+    LARGEST_FILE,
     Reading,
     RecordError,
     check_captions,
@@ -31,11 +32,11 @@ from tbps_cli.data.annotations import (
     field_of,
     kind_of,
     read_whole,
-    refuse_large,
 )
 from tbps_cli.data.records import SPLITS, UNKNOWN_PERSON, PersonRecord, Split
 from tbps_cli.data.tables.csv_file import CsvFile, find_mark, from_cell
 from tbps_cli.errors import DataError
+from tbps_cli.paths import absolute_path, real_path
 
 SUFFIXES = (".jsonl", ".csv")
 _LINE_END = re.compile(r"\r\n|\r|\n")  # splitlines() would also break at characters that JSON allows in a string
@@ -62,7 +63,7 @@ def read_table(path: Path, images: Path) -> Reading:
     Raises DataError when the file as a whole is missing, damaged, or empty.
     """
     rows = _csv_rows(path) if path.suffix.lower() == ".csv" else _json_rows(path)
-    folders = {os.path.abspath(images), os.path.realpath(images)}
+    folders = {str(absolute_path(images)), str(real_path(images))}
     found: dict[str, _Image] = {}
     problems: list[str] = []
     for line, row in rows:
@@ -132,9 +133,10 @@ def _json_rows(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, Any]]:
-    refuse_large(path)
     needed = ("image", "caption")
-    with CsvFile(path, needed, "image,caption,person_id,split (the last two may be left out).") as file:
+    with CsvFile(
+        path, needed, "image,caption,person_id,split (the last two may be left out).", most=LARGEST_FILE
+    ) as file:
         places = {name: file.columns.index(name) for name in (*needed, "person_id", "split") if name in file.columns}
         for row in file.rows():
             excess = len(row.cells) - len(file.columns)
