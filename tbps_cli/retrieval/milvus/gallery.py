@@ -44,7 +44,7 @@ class PushedImage:
 
     name: str
     person_id: int  # -1 when unknown
-    person_name: str | None  # what the data set calls the person, where ids are names there
+    person_name: str | None = None  # what the data set calls the person, where ids are names there
 
 
 class MilvusGallery:
