@@ -15,11 +15,11 @@ from tbps_cli.cli.interrupt import goes_on
 
 @click.command()
 @options.embedder
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="HDF5 file to write.")
+@click.option("--out", required=True, type=options.PLACE, help="HDF5 file to write.")
 @click.option("--images", multiple=True, help="Folder, glob, tar shard, @LIST of paths, or - for a list on stdin.")
 @click.option("--append", is_flag=True, help="Add to --out what it lacks, by name and content.")
-@click.option("--metadata", type=click.Path(path_type=Path), help="CSV name,camera,…: columns to filter a search by.")
-@click.option("--image-root", type=click.Path(path_type=Path), help="Folder that names start from.")
+@click.option("--metadata", type=options.PLACE, help="CSV name,camera,…: columns to filter a search by.")
+@click.option("--image-root", type=options.PLACE, help="Folder that names start from.")
 @click.option("--include-hidden", is_flag=True, help="Read hidden, trash, thumbnail and system folders as well.")
 @click.option("--strict", is_flag=True, help="Stop at an unreadable image, instead of naming it in the file.")
 @click.option(

@@ -17,6 +17,7 @@ from types import TracebackType
 import numpy as np
 
 from tbps_cli.cells import Kind, KindFinder, as_kind, clean
+from tbps_cli.data.lists import forms_of
 from tbps_cli.data.tables.csv_file import CsvFile, Row
 from tbps_cli.errors import DataError
 
@@ -82,7 +83,7 @@ class Metadata:
 
     def cells_of(self, names: Sequence[str]) -> dict[str, np.ndarray]:
         """Each column's values for n names: (n,) float64, NaN where unknown, or (n,) str objects, "" where unknown."""
-        rows = [self._find(name) for name in names]
+        rows = [next(filter(None, map(self._find, forms_of(name))), None) for name in names]
         self.missing += sum(row is None for row in rows)
         values: dict[str, np.ndarray] = {}
         for column, kind in self.columns.items():
