@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from tbps_cli.assembly.encoders import build_dual, build_tokenizer, load_pretrained, pair_halves, read_tokenizer
+from tbps_cli.assembly.shipped import checkpoint_folder, shipped_name
 from tbps_cli.assembly.zero_shot import is_zero_shot, read_zero_shot
 from tbps_cli.checkpoint import MODEL, RECIPE, VOCABULARY, Checkpoint, open_checkpoint
 from tbps_cli.data.transforms import ImageTransform
@@ -34,13 +35,13 @@ def build_transform(model: Model) -> ImageTransform:
 
 
 def load_encoder(path: str | Path, device: torch.device, *, image: bool = True, text: bool = True) -> LoadedEncoder:
-    """Load a checkpoint, or pretrained weights as `open_clip:MODEL/WEIGHTS`, for embedding. Raises CheckpointError.
+    """Load a checkpoint, a model that comes with tbps, or pretrained weights as `open_clip:MODEL/WEIGHTS`.
 
-    The file of a half that is not asked for is not read.
+    The file of a half that is not asked for is not read. Raises CheckpointError.
     """
     if is_zero_shot(path):
         return _load_zero_shot(str(path), device, image=image, text=text)
-    checkpoint = open_checkpoint(Path(path))
+    checkpoint = open_checkpoint(checkpoint_folder(path))
     model = read_model(checkpoint)
     tokenizer = read_tokenizer(model, checkpoint.read_text(VOCABULARY))
     dual = build_dual(model, tokenizer, image=image, text=text)
@@ -50,7 +51,7 @@ def load_encoder(path: str | Path, device: torch.device, *, image: bool = True, 
         except RuntimeError as error:
             raise CheckpointError(f"{checkpoint.folder}/{name}.safetensors does not fit its model: {error}") from None
     dual.eval().requires_grad_(False).to(device)
-    place = str(checkpoint.folder.resolve())
+    place = shipped_name(path) or str(checkpoint.folder.resolve())
     return LoadedEncoder(dual, tokenizer, build_transform(model), model, checkpoint, place)
 
 

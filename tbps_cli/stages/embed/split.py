@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tbps_cli.assembly.datasets import open_dataset
 from tbps_cli.assembly.models import LoadedEncoder, load_encoder
+from tbps_cli.assembly.shipped import choose_shipped
 from tbps_cli.checkpoint import RECIPE
 from tbps_cli.data.images import ImageFiles, load_pixels
 from tbps_cli.data.records import Split, flatten_captions, refuse_repeats, select_split
@@ -36,7 +37,7 @@ class EmbedResult(Result):
 
 
 def embed_dataset(
-    checkpoint: str | Path,
+    checkpoint: str | Path | None,
     dataset: str,
     split: Split,
     out: Path,
@@ -47,8 +48,8 @@ def embed_dataset(
     overwrite: bool = False,
     progress: Progress = SILENCE,
 ) -> EmbedResult:
-    """Embed the images and the captions of one split."""
-    encoder = load_encoder(checkpoint, find_device(device))
+    """Embed the images and the captions of one split; without a checkpoint, by the model that comes with tbps."""
+    encoder = load_encoder(checkpoint or choose_shipped(progress), find_device(device))
     source, records = open_dataset(dataset, root, progress)
     records = select_split(records, split, dataset=dataset)
     refuse_repeats(records, dataset=dataset)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tbps_cli.assembly.datasets import open_dataset
 from tbps_cli.assembly.models import load_encoder
+from tbps_cli.assembly.shipped import checkpoint_folder
 from tbps_cli.checkpoint import Checkpoint, open_checkpoints
 from tbps_cli.data.records import PersonRecord, Split, flatten_captions, refuse_repeats, select_split
 from tbps_cli.data.sources import Source
@@ -145,7 +146,7 @@ def evaluate_checkpoint(
     Raises CheckpointError, DataError.
     """
     torch_device = find_device(device)
-    models = _name_models(open_checkpoints(path))
+    models = _name_models(open_checkpoints(checkpoint_folder(path)))
     splits = [(name, *_open_split(name, split, root, progress)) for name in datasets]
     for model, checkpoint in models:
         encoder = load_encoder(checkpoint.folder, torch_device)

@@ -22,8 +22,8 @@ class Camera:
     width and 7 % of the height, tilted by up to 5°; beyond its edge, the edge is repeated.
     light: gamma 0.7 to 1.42, 0.61 to 1.49 times as bright, each colour 0.86 to 1.16 times, contrast 0.55 to 1.25,
     brightness -0.06 to 0.08, saturation 0.5 to 1.25.
-    sensor: one image in four at half and one at a third of its resolution, one smeared sideways over three pixels; noise
-    with a standard deviation of up to 5 %.
+    sensor: of four images one at half and one at a third of its resolution, one smeared sideways over three pixels;
+    noise with a standard deviation of up to 5 %.
     """
 
     def __init__(self, framing: float = 0.0, light: float = 0.0, sensor: float = 0.0) -> None:
