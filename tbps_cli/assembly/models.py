@@ -10,7 +10,7 @@ import torch
 from tbps_cli.assembly.encoders import build_dual, build_tokenizer, load_pretrained, pair_halves, read_tokenizer
 from tbps_cli.assembly.shipped import checkpoint_folder, shipped_name
 from tbps_cli.assembly.zero_shot import is_zero_shot, read_zero_shot
-from tbps_cli.checkpoint import MODEL, RECIPE, VOCABULARY, Checkpoint, open_checkpoint
+from tbps_cli.checkpoint import LEAST_SCORE, MODEL, RECIPE, REPORT, VOCABULARY, Checkpoint, open_checkpoint
 from tbps_cli.data.transforms import ImageTransform
 from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.encoders.tokenizer import Tokenizer
@@ -28,6 +28,19 @@ class LoadedEncoder:
     model: Model
     checkpoint: Checkpoint
     place: str  # what finds it again from anywhere on this machine
+
+
+def read_least_score(checkpoint: Checkpoint) -> float | None:
+    """The cosine below which the best hit of a query is probably nobody; None of a model that was not calibrated.
+
+    Raises CheckpointError.
+    """
+    if REPORT not in checkpoint.digests or (found := checkpoint.read_json(REPORT).get(LEAST_SCORE)) is None:
+        return None
+    score = found.get("score") if isinstance(found, dict) else None
+    if not isinstance(score, float) or not -1 <= score <= 1:
+        raise CheckpointError(f"{checkpoint.folder / REPORT}: {LEAST_SCORE}.score must be a number from -1 to 1.")
+    return score
 
 
 def build_transform(model: Model) -> ImageTransform:
