@@ -16,7 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ARCHITECTURE = (PACKAGE.parent / "ARCHITECTURE.md").read_text(encoding="utf-8")
 GROUND = {"errors", "files", "libraries", "processes", "results", "workers", "__version__", ""}  # everybody's
 # How many things somebody sees on opening a room, `__init__.py` not counted.
-MOST_CHILDREN = {"stages": 12, "data": 12, "proximity": 9, "encoders": 13, "retrieval": 9, "toypedes": 12}
+MOST_CHILDREN = {"stages": 12, "data": 13, "proximity": 9, "encoders": 13, "retrieval": 9, "toypedes": 12}
 
 
 def read_block(start: str) -> list[list[str]]:

@@ -152,8 +152,16 @@ def split(gallery: Path, by: str | None, parts: int | None, out: Path, as_json: 
 )
 @click.option("--where", multiple=True, help="Condition on a column, such as camera=3; several must all be met.")
 @options.as_json
-def drop(gallery: str, names: tuple[str, ...], listed: Path | None, where: tuple[str, ...], as_json: bool) -> None:
-    """Take images out of GALLERY, with their captions: by NAMES, or by conditions.
+@click.pass_context
+def drop(
+    context: click.Context,
+    gallery: str,
+    names: tuple[str, ...],
+    listed: Path | None,
+    where: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Take images out of GALLERY, with their captions: by NAMES, or by conditions; exit 1 when a name is not there.
 
     The file is replaced by one in which nothing of them is left, and its index is removed. Copies stay as they are, and
     so do the images themselves, which `tbps embed --append` would find again. From a collection of Milvus images go by
@@ -175,6 +183,8 @@ def drop(gallery: str, names: tuple[str, ...], listed: Path | None, where: tuple
         show.print_json(result.as_dict())
     else:
         show_gallery.print_dropped(result, progress)
+    if result.unknown:
+        context.exit(1)
 
 
 @command.command()

@@ -287,13 +287,27 @@ def test_nothing_of_a_dropped_image_remains_in_the_file(tmp_path: Path) -> None:
 
 def test_names_that_nobody_has_are_told(gallery: Path) -> None:
     result = run_tbps("gallery", "drop", gallery, NASTY[0], "ghost\x1b.jpg")
-    assert result.exit_code == 0
+    assert result.exit_code == 1
     assert result.stdout == "dropped 1 images, 4 are left:\n  a�b.jpg\n"
     assert "1 names were not in" in result.stderr
     assert "ghost�.jpg" in result.stderr
     before = gallery.read_bytes()
     assert "none of the 2 names, such as 'a\\nb.jpg'" in fail_tbps("gallery", "drop", gallery, NASTY[0], "ghost")
     assert gallery.read_bytes() == before
+
+
+def test_names_are_found_by_their_letters_and_comments_are_no_names(tmp_path: Path, monkeypatch: Any) -> None:
+    composed, decomposed = "caf\xe9.jpg", "cafe\u0301.jpg"
+    (tmp_path / "list").write_text(f"# gone\n '{composed}' \n#1.jpg\n", encoding="utf-16")
+    gallery = write(tmp_path / "g.h5", [decomposed, "#1.jpg", "b.jpg"])
+    assert run_json("drop", gallery, "--from", tmp_path / "list")["names"] == [decomposed, "#1.jpg"]
+    assert names_of(gallery) == ["b.jpg"]
+    held = {decomposed, "#1.jpg", "b.jpg"}
+    monkeypatch.setattr(stage, "drop_pushed", lambda place, names: sorted(held.intersection(names)))
+    result = run_json("drop", "http://localhost:1/people", "--from", tmp_path / "list")
+    assert (result["names"], result["unknown"]) == (["#1.jpg", decomposed], [])
+    twice = write(tmp_path / "twice.h5", [composed, decomposed, "b.jpg"])
+    assert run_json("drop", twice, composed)["names"] == [composed]
 
 
 @pytest.mark.parametrize("content", ["\n\n{1}\r\n{2}\n", "{0}\0{1}\0{2}\0"], ids=["lines", "NUL"])
@@ -366,7 +380,7 @@ def test_no_image_is_dropped_while_more_are_embedded(gallery: Path) -> None:
 def test_images_leave_a_collection_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     place, held = "http://localhost:1/people", {"a", "b"}
     monkeypatch.setattr(stage, "drop_pushed", lambda place, names: sorted(held.intersection(names)))
-    result = run_json("drop", place, "b", "ghost")
+    result = run_json("drop", place, "b", "ghost", code=1)
     assert (result["gallery"], result["names"], result["unknown"]) == (place, ["b"], ["ghost"])
     assert (result["dropped"], result["left"], result["index"]) == (1, None, None)
     assert run_tbps("gallery", "drop", place, "a").stdout == "dropped 1 images:\n  a\n"

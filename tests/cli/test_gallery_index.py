@@ -133,7 +133,7 @@ def test_a_model_of_other_words_asks_for_descriptions(tiny: TinyRun, monkeypatch
 def test_descriptions_of_a_file_are_used_and_empty_lines_are_none(tiny: TinyRun, tmp_path: Path) -> None:
     gallery, queries = copy_gallery(tiny, tmp_path), tmp_path / "queries.txt"
     queries.write_text("\ufeffwoman in red coat\r\n\n   \nman in black pants\n", encoding="utf-8")
-    assert [line for line in read_lines(queries) if line] == ["woman in red coat", "man in black pants"]
+    assert [line.meant for line in read_lines(queries) if line.meant] == ["woman in red coat", "man in black pants"]
     found = index_json(gallery, "--queries", queries)
     assert (found["queries"], found["recall"]["queries"]) == ("file", 2)
 

@@ -44,7 +44,7 @@ def find_descriptions(
         CheckpointError: the gallery's checkpoint is missing.
     """
     random = np.random.default_rng(seed)
-    texts = None if queries is None else _sample([line for line in read_lines(queries) if line], random)
+    texts = None if queries is None else _sample([line.meant for line in read_lines(queries) if line.meant], random)
     if texts is None and features.captions is not None:
         return Descriptions(_read_some(features.captions, random), "captions")
     encoder = load_query_encoder(features.info, str(features.path), checkpoint, device)

@@ -5,13 +5,16 @@ Rows are copied by `tbps_cli.features`; lives here: which rows, under which name
 
 from __future__ import annotations
 
+import io
 import re
-from collections.abc import Sequence, Set
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from tbps_cli.data.lists import Line, in_words, read_list, same_letters
 from tbps_cli.errors import DataError, FeatureError, OutputError, QueryError
 from tbps_cli.features import Column, FeatureTable, merge, open_features, select
 from tbps_cli.files import read_whole, refuse_to_replace, whole_folder
@@ -26,6 +29,12 @@ from tbps_cli.stages.search.index_file import index_path
 
 MOST_PARTS = 1000
 _SLUG_BYTES = 80
+_SPELLINGS: tuple[Callable[[Line], str], ...] = (
+    lambda line: line.exact,
+    lambda line: line.meant,
+    lambda line: unicodedata.normalize("NFC", line.meant),
+    lambda line: unicodedata.normalize("NFD", line.meant),
+)
 
 
 @dataclass(frozen=True)
@@ -128,7 +137,7 @@ def drop(
     Args:
         gallery: a feature file, or a collection of Milvus, from which images go by name alone.
         names: of images.
-        listed: a file with more names, one a line; if there are NUL characters in it, they end the names.
+        listed: a file with more names, as `read_list` reads it.
         where: conditions on columns.
 
     Raises:
@@ -140,38 +149,50 @@ def drop(
     """
     if bool(where) == bool(names or listed):
         raise QueryError("What is to be dropped? Give names or a list of names, or else conditions (--where).")
-    wanted = {*names, *(_read_names(listed) if listed is not None else ())}
+    asked = [Line(0, name, name) for name in names]
+    if listed is not None:
+        content = read_whole(listed, DataError, "Check --from, the list of names.")
+        asked += read_list(io.BytesIO(content), str(listed))
     if MilvusPlace.is_meant_by(str(gallery)):
-        return _drop_pushed(str(gallery), wanted)
-    return _drop_rows(Path(gallery), wanted, where, progress)
+        return _drop_pushed(str(gallery), asked)
+    return _drop_rows(Path(gallery), asked, where, progress)
 
 
-def _drop_rows(gallery: Path, wanted: Set[str], where: Sequence[str], progress: Progress) -> DropResult:
+def _drop_rows(gallery: Path, asked: Sequence[Line], where: Sequence[str], progress: Progress) -> DropResult:
     open_features(gallery).close()  # before a lock is laid beside it
     with PartFolder(gallery).held():
         with open_features(gallery) as features:
             images = features.need_images()
-            is_dropped = _meet(images, where) if where else _are_named(images, wanted)
+            found, unknown = _find_names(asked, images.names)
+            is_dropped = _meet(images, where) if where else _are_named(images, found)
             rows = np.flatnonzero(is_dropped)
-            dropped = [images.names[row] for row in (rows if wanted else rows[:MOST_LISTED]).tolist()]
-        unknown = sorted(wanted - set(dropped))
+            dropped = [images.names[row] for row in rows[:MOST_LISTED].tolist()]
         if not len(rows):
             raise _nothing_to_drop(str(gallery), where, unknown)
         with progress.track("dropping", 1) as advance:
             left = select(gallery, np.flatnonzero(~is_dropped), gallery, overwrite=True)
             advance(1, "")
         index = _remove_index(gallery)
-    return DropResult(str(gallery), len(rows), left, tuple(dropped[:MOST_LISTED]), tuple(unknown[:MOST_LISTED]), index)
+    return DropResult(str(gallery), len(rows), left, tuple(dropped), tuple(unknown[:MOST_LISTED]), index)
 
 
-def _drop_pushed(place: str, wanted: Set[str]) -> DropResult:
-    if not wanted:
+def _drop_pushed(place: str, asked: Sequence[Line]) -> DropResult:
+    if not asked:
         raise QueryError(f"{place}: images leave a collection by their names. Give names, or --from FILE.")
-    dropped = drop_pushed(place, sorted(wanted))
-    unknown = sorted(wanted - set(dropped))
+    dropped: set[str] = set()
+    tried = {""}
+    for spell in _SPELLINGS:  # by what stands there first, for this deletes
+        names = {in_words(spell(line)) for line in asked} - tried
+        tried |= names
+        there = set(drop_pushed(place, sorted(names))) if names else set()
+        dropped |= there
+        asked = [line for line in asked if in_words(spell(line)) not in there]
+    unknown = sorted({in_words(line.meant) for line in asked} - {""})
     if not dropped:
         raise _nothing_to_drop(place, (), unknown)
-    return DropResult(place, len(dropped), None, tuple(dropped[:MOST_LISTED]), tuple(unknown[:MOST_LISTED]), None)
+    return DropResult(
+        place, len(dropped), None, tuple(sorted(dropped)[:MOST_LISTED]), tuple(unknown[:MOST_LISTED]), None
+    )
 
 
 def _number_values(column: Column, gallery: Path) -> tuple[list[str], np.ndarray]:
@@ -217,13 +238,23 @@ def _slug(text: str) -> str:
     return re.sub(r"[^\w.-]+", "_", text).encode()[:_SLUG_BYTES].decode(errors="ignore")
 
 
-def _read_names(path: Path) -> list[str]:
-    content = read_whole(path, DataError, "Check --from, the list of names.")
-    if b"\0" in content:
-        lines = content.split(b"\0")
-    else:
-        lines = [line.removesuffix(b"\r") for line in content.split(b"\n")]
-    return [line.decode("utf-8", "backslashreplace") for line in lines if line]
+def _find_names(asked: Sequence[Line], there: Iterable[str]) -> tuple[set[str], list[str]]:
+    """The images that are asked for, and the names that no image has."""
+    letters = {same_letters(in_words(text)) for line in asked for text in (line.exact, line.meant)}
+    spelled: dict[str, set[str]] = {}
+    for name in there if asked else ():
+        if same_letters(name) in letters:
+            spelled.setdefault(same_letters(name), set()).add(name)
+    found: set[str] = set()
+    unknown: set[str] = set()
+    for line in asked:
+        name = in_words(line.choose(lambda text: same_letters(in_words(text)) in spelled))
+        alike = spelled.get(same_letters(name), set())
+        if name in alike or len(alike) == 1:
+            found |= {name} & alike or alike
+        elif name:
+            unknown.add(name)
+    return found, sorted(unknown)
 
 
 def _meet(images: FeatureTable, where: Sequence[str]) -> np.ndarray:
@@ -232,7 +263,7 @@ def _meet(images: FeatureTable, where: Sequence[str]) -> np.ndarray:
     return conditions.mask({name: images.columns[name].values() for name in conditions.columns}, images.count)
 
 
-def _are_named(images: FeatureTable, wanted: Set[str]) -> np.ndarray:
+def _are_named(images: FeatureTable, wanted: set[str]) -> np.ndarray:
     """(N,) bool"""
     return np.fromiter((name in wanted for name in images.names), dtype=bool, count=images.count)
 

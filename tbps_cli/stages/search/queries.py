@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tbps_cli.data.lists import COMMENT, Line, in_words, read_list, strip_quotes
 from tbps_cli.errors import QueryError
 from tbps_cli.runtime import Progress
 
@@ -33,30 +35,34 @@ class Query:
 def read_queries(path: Path, progress: Progress) -> list[Query]:
     """One query a line, tabs between sentences about one person. Raises QueryError as `read_lines`."""
     lines = read_lines(path)
-    whole = [line for line in lines if line]
+    queries = [Query(tuple(filter(None, map(strip_quotes, line.meant.split("\t"))))) for line in lines]
+    whole = [query for query in queries if query.sentences]
     if len(whole) < len(lines):
-        progress.note(f"{path}: {len(lines) - len(whole):,} empty lines left out")
-    return [Query(tuple(part.strip() for part in line.split("\t") if part.strip())) for line in whole]
+        progress.note(f"{path}: {len(lines) - len(whole):,} lines left out, which are empty or begin with {COMMENT}")
+    return whole
 
 
-def read_lines(path: Path) -> list[str]:
-    """The lines of a text file, stripped, at least one of which is not empty; "-" is standard input.
+def read_lines(path: Path) -> list[Line]:
+    """The lines of a text file, at least one of which says something; "-" is standard input.
 
-    Raises QueryError for a file that is missing, too large, no UTF-8 text, or empty.
+    Raises QueryError for a file that is missing, too large, no text, or empty.
     """
     try:
-        if str(path) == "-":
-            content = sys.stdin.buffer.read(MOST_BYTES + 1)
-        else:
+        if str(path) != "-":
             with path.open("rb") as file:
                 content = file.read(MOST_BYTES + 1)
-        if len(content) > MOST_BYTES:
-            raise QueryError(f"{path}: more than {MOST_BYTES >> 20} MiB of queries. Split the file.")
-        lines = [line.strip() for line in content.decode("utf-8-sig").splitlines()]
+        elif sys.stdin is None:
+            raise QueryError("-: nothing is on standard input. Pipe queries into it, one a line.")
+        else:
+            content = sys.stdin.buffer.read(MOST_BYTES + 1)
     except OSError as error:
         raise QueryError(f"{path}: cannot be read ({error.strerror}). Name a text file, one query a line.") from None
-    except UnicodeDecodeError as error:
-        raise QueryError(f"{path}: not UTF-8 text (byte {error.start:,}). Save it as UTF-8.") from None
-    if not any(lines):
+    if len(content) > MOST_BYTES:
+        raise QueryError(f"{path}: more than {MOST_BYTES >> 20} MiB of queries. Split the file.")
+    lines = list(read_list(io.BytesIO(content), str(path), QueryError))
+    for line in lines:
+        if in_words(line.exact) != line.exact:
+            raise QueryError(f"{path}: line {line.number:,} is not UTF-8 text. Save it as UTF-8.")
+    if not any(line.meant for line in lines):
         raise QueryError(f"{path}: no query in it. Write one a line.")
     return lines

@@ -154,7 +154,7 @@ def test_a_file_of_queries_is_answered_line_by_line(tiny: TinyRun, tmp_path: Pat
     page = tmp_path / "hits.html"
     result = run_tbps("search", "--queries", file, "--gallery", tiny.gallery, "-k", "4", "--json", "--html", page)
     assert result.exit_code == 0, result.stderr
-    assert "2 empty lines" in result.stderr
+    assert "2 lines left out" in result.stderr
     searches = json.loads(result.stdout)["searches"]
     expected = search_many([RED, Query((BLUE, RED))], [tiny.gallery], k=4)
     assert [[hit["name"] for hit in one["hits"]] for one in searches] == [names(hits) for hits in expected]
@@ -165,7 +165,7 @@ def test_a_file_of_queries_is_answered_line_by_line(tiny: TinyRun, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(None, "cannot be read"), (b"", "no query"), (b"\n \n", "no query"), (b"\xff\xfe", "UTF-8")]
+    ("content", "said"), [(None, "cannot be read"), (b"", "no query"), (b"\n \n", "no query"), (b"caf\xe9", "UTF-8")]
 )
 def test_a_file_without_queries_is_a_message(content: bytes | None, said: str, tiny: TinyRun, tmp_path: Path) -> None:
     file = tmp_path / "people.txt"
