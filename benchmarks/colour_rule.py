@@ -39,7 +39,7 @@ WORDS = {
     "lower": ["trousers", "jeans", "pants", "denim", "skirt", "shorts"],
     "head": ["hair", "hat", "cap", "beanie", "curls"],
     "shoes": ["shoes", "trainers", "sneakers", "boots"],
-}
+}  # fmt: skip
 PARTS = {  # top, bottom, left, right of a part, in shares of the box; its weight
     "upper": ((0.2, 0.45, 0.3, 0.7), 1.0),
     "lower": ((0.55, 0.85, 0.3, 0.7), 1.0),

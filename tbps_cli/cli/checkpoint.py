@@ -45,9 +45,9 @@ def list_(as_json: bool) -> None:
 
 
 @command.command("show")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path")
 @options.as_json
-def show_(path: Path, as_json: bool) -> None:
+def show_(path: str, as_json: bool) -> None:
     """Say what a run or checkpoint folder holds; every file is compared with its sha256.
 
     \b
@@ -79,7 +79,7 @@ def show_(path: Path, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write; it must not exist.")
 @click.option("--onnx", is_flag=True, help="Both encoders as ONNX files too (extra: onnx).")
 @click.option("--half", is_flag=True, help="Round the weights to float16: another model, half the size.")
@@ -87,7 +87,7 @@ def show_(path: Path, as_json: bool) -> None:
     "--calibrate", metavar="DATASET", help="Find out by its val split which score tells that nobody is there."
 )
 @options.root
-def export(path: Path, out: Path, onnx: bool, half: bool, calibrate: str | None, root: Path | None) -> None:
+def export(path: str, out: Path, onnx: bool, half: bool, calibrate: str | None, root: Path | None) -> None:
     """Write a folder to hand on: weights, recipe, vocabulary and a model card, no training state.
 
     It has the layout of a model hub's repository, and is a checkpoint itself. Of the places that recipe.yaml names,

@@ -11,11 +11,13 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from tbps_cli.assembly.datasets import open_dataset
-from tbps_cli.assembly.models import LoadedEncoder
+from tbps_cli.assembly.models import LoadedEncoder, read_recipe
+from tbps_cli.assembly.training import build_camera
+from tbps_cli.data.images import ImageFiles, load_pixels
 from tbps_cli.data.records import PersonRecord, Split, flatten_captions, select_split
 from tbps_cli.errors import DataError
 from tbps_cli.runtime import Progress
-from tbps_cli.stages.embed.split import embed_captions, embed_images
+from tbps_cli.stages.embed.split import batches_of, embed_captions
 from tbps_cli.toypedes.dataset import SIZES, read_truth
 from tbps_cli.toypedes.sentences.queries import sample_queries, share_satisfied
 
@@ -31,6 +33,9 @@ def find_least_score(
 
     Queries are captions, true of the images of their person. Of drawn people the truth is known: there, as many short
     queries are added, true of whoever has all that they state.
+
+    Images are seen through the camera of the recipe, where it has one: photographs are less like what a model has
+    learnt than its own clean drawings are, and score lower.
 
     Returns what the report of a checkpoint says of it: the score, the shares of queries with (`passed`) and without
     (`refused`) such images that are on the right side of it, and the area under the ROC curve, of captions alone too.
@@ -84,19 +89,22 @@ def _list_short_queries(folder: Path, split: str, names: list[str]) -> list[_Que
     ]
 
 
+@torch.inference_mode()
 def _score(
     encoder: LoadedEncoder, records: list[PersonRecord], queries: list[_Query], progress: Progress
 ) -> tuple[np.ndarray, np.ndarray]:
     """The best score of each query (Q,) in the whole gallery, and without the images that it is true of."""
+    files = ImageFiles([record.image for record in records], encoder.transform)
+    recipe = read_recipe(encoder.checkpoint)
+    camera = build_camera(recipe) if recipe is not None else None
     images = []
     with progress.track("embedding images", len(records)) as advance:
-        for rows, embeddings, problems in embed_images(
-            encoder.dual, encoder.transform, [record.image for record in records]
-        ):
-            if problems:
-                raise DataError(f"{problems[0]} The split is incomplete without it; mend the data set.")
-            images.append(embeddings)
-            advance(len(rows), "")
+        for batch in load_pixels(files, batches_of(len(files))):
+            if batch.unreadable:
+                raise DataError(f"{batch.unreadable[0].message} The split is incomplete without it; mend the data set.")
+            pixels = batch.pixels if camera is None else camera(batch.pixels, batch.rows)
+            images.append(encoder.dual.encode_image(encoder.transform.normalise(pixels)))
+            advance(len(batch.rows), "")
     gallery = torch.cat(images).numpy()
     present, absent = [], []
     texts = [text for text, _ in queries]

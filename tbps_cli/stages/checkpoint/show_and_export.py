@@ -60,14 +60,14 @@ class CheckpointFacts(Result):
     fingerprint: str
 
 
-def show_checkpoint(path: Path) -> CheckpointFacts:
+def show_checkpoint(path: str | Path) -> CheckpointFacts:
     """Open a checkpoint, compare every file with its sha256, and say what it is. Raises CheckpointError."""
     encoder = load_encoder(path, torch.device("cpu"))
     return _list_facts(encoder)
 
 
 def export_checkpoint(
-    path: Path,
+    path: str | Path,
     out: Path,
     *,
     half: bool = False,

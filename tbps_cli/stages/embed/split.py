@@ -83,7 +83,7 @@ def embed_images(
 ) -> Iterator[tuple[Sequence[int], Tensor, list[str]]]:
     """Rows, unit vectors (n, D) on the CPU, and what was wrong with unreadable images, batch by batch."""
     device = next(dual.parameters()).device
-    for batch in load_pixels(ImageFiles(paths, transform), _batches(len(paths)), workers):
+    for batch in load_pixels(ImageFiles(paths, transform), batches_of(len(paths)), workers):
         problems = [problem.message for problem in batch.unreadable]
         embeddings = torch.empty(0)
         if batch.rows:
@@ -97,7 +97,7 @@ def embed_captions(
 ) -> Iterator[tuple[Sequence[int], Tensor]]:
     """Rows and unit vectors (n, D) on the CPU, batch by batch."""
     device = next(dual.parameters()).device
-    for rows in _batches(len(captions)):
+    for rows in batches_of(len(captions)):
         token_ids, token_mask = tokenizer([captions[row] for row in rows])
         yield rows, dual.encode_text(token_ids.to(device), token_mask.to(device)).cpu()
 
@@ -120,5 +120,6 @@ def _describe_model(encoder: LoadedEncoder) -> str:
     return encoder.checkpoint.read_text(RECIPE) if is_trained else dump_model(encoder.model)
 
 
-def _batches(count: int) -> list[range]:
+def batches_of(count: int) -> list[range]:
+    """The rows of each batch."""
     return [range(start, min(start + BATCH, count)) for start in range(0, count, BATCH)]

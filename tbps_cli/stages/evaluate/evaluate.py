@@ -129,7 +129,7 @@ def evaluate_features(
 
 
 def evaluate_checkpoint(
-    path: Path,
+    path: str | Path,
     datasets: Sequence[str],
     split: Split,
     *,
