@@ -13,7 +13,7 @@ from typing import Any
 
 from tbps_cli.data.records import PersonRecord
 from tbps_cli.encoders.dual import DualEncoder
-from tbps_cli.encoders.tokenizer import split_words
+from tbps_cli.encoders.words import split_words
 from tbps_cli.errors import RecipeError
 from tbps_cli.losses.contrastive import ContrastiveLoss, ContrastiveTerm
 from tbps_cli.losses.term import Term

@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from tbps_cli.cli import options
+from tbps_cli.cli.interrupt import goes_on
 
 
 @click.command()
@@ -87,7 +88,9 @@ def command(
     from tbps_cli.stages.embed.bulk import embed_crops
 
     stdin = sys.stdin.buffer if "-" in images else None
-    result = embed_crops(checkpoint, images, out, root=of_images.pop("image_root"), stdin=stdin, **of_images, **common)
+    of_images |= {"root": of_images.pop("image_root"), "stdin": stdin}
+    with goes_on(f"what is finished is kept beside {out}. The same command goes on where it was."):
+        result = embed_crops(checkpoint, images, out, **of_images, **common)
     if result.rank:
         return
     for problem in result.problems:

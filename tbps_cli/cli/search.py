@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,13 @@ import click
 
 from tbps_cli.cli import options
 from tbps_cli.cli.printable import printable
+from tbps_cli.errors import QueryError, TbpsError
+
+SHOWN = 20  # queries of a file that were refused
 
 
 @click.command()
-@click.argument("query", required=False)
+@click.argument("words", nargs=-1, metavar="[QUERY]")
 @click.option(
     "--gallery", "galleries", required=True, multiple=True, metavar="PLACE",
     help="Feature file of `tbps embed`, or http://HOST:19530/COLLECTION of Milvus; may be given again.",
@@ -42,7 +46,7 @@ from tbps_cli.cli.printable import printable
 @options.overwrite
 @options.as_json
 def command(
-    query: str | None,
+    words: tuple[str, ...],
     galleries: tuple[str, ...],
     also: tuple[str, ...],
     image: Path | None,
@@ -68,6 +72,13 @@ def command(
       tbps search "with a black bag" --image crop.jpg --gallery g.h5 --where camera=3
       tbps search --queries people.txt --gallery g.h5 --json
     """
+    if len(words) > 1:
+        sentence = printable(" ".join(words)).replace('"', "'")
+        raise click.UsageError(
+            f'put the sentence in quotes: tbps search "{sentence}" --gallery {printable(shlex.quote(galleries[0]))}\n'
+            "More sentences about one person: --also. Several people: --queries FILE."
+        )
+    query = words[0] if words else None
     if queries is not None and (query is not None or also or image is not None):
         raise click.UsageError("--queries is all that is asked: leave out QUERY, --also and --image.")
     if queries is None and query is None and image is None:
@@ -86,21 +97,35 @@ def command(
         check_outputs(sheet, html, overwrite=overwrite)
     progress = show.RichProgress()
     sentences = (query, *also) if query is not None else ()
-    asked = [Query(sentences, image, image_weight)] if queries is None else read_queries(queries, progress)
-    found = search_many(asked, galleries, progress=progress, **how)
-    searches = list(zip(asked, found, strict=True))
+    refused: dict[int, TbpsError] = {}
+    if queries is None:
+        asked = [Query(sentences, image, image_weight)]
+        found = search_many(asked, galleries, progress=progress, **how)
+    else:
+        asked = read_queries(queries, progress)
+        found = search_many(asked, galleries, refused=refused, progress=progress, **how)
+    pairs = zip(asked, found, strict=True)
+    searches = [(one, hits) for number, (one, hits) in enumerate(pairs) if number not in refused]
     if as_json:
         place = galleries[0] if len(galleries) == 1 else list(galleries)
         told = [
             {"query": one.title, "gallery": place, "hits": [hit.as_dict() for hit in hits]} for one, hits in searches
         ]
-        show.print_json(told[0] if queries is None else {"searches": told})
+        bad = [
+            {"line": asked[number].line, "query": asked[number].title, "problem": str(error)}
+            for number, error in refused.items()
+        ]
+        show.print_json(told[0] if queries is None else {"searches": told, "refused": bad})
     else:
         for one, hits in searches:
             if queries is not None:
                 click.echo(printable(one.title))
             show.print_hits(hits)
-    if sheet or html:
+    if searches and (sheet or html):
         labels = {"score": "share of agreement among the best hits"} if how["rerank"] else {}
         for path in show_hits(searches, sheet=sheet, html=html, overwrite=overwrite, **labels):
             progress.note(f"wrote {path}")
+    if refused:
+        problems = [f"{queries}: {error}" for error in list(refused.values())[:SHOWN]]
+        summary = f"{queries}: {len(refused):,} of {len(asked):,} queries were not answered; --json lists them all"
+        raise QueryError("\n".join([*problems, summary]))

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import difflib
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from tbps_cli.encoders.words import (
+    CaptionReading,
+    content_words,
+    describe_unknown,
+    refuse_wordless,
+    split_words,
+    unknown_query,
+)
 from tbps_cli.errors import CheckpointError, DataError, QueryError
 
 PADDING, UNKNOWN = "<pad>", "<unk>"
-_WORD = re.compile(r"[^\W_]+")
-
-
-def split_words(text: str) -> list[str]:
-    """Words and numbers in lower case; "T-shirt" is two words, so that "t shirt" is the same."""
-    return _WORD.findall(unicodedata.normalize("NFKC", text).lower())
 
 
 class Tokenizer(Protocol):
@@ -36,6 +36,9 @@ class Tokenizer(Protocol):
 
     def __call__(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Captions -> token ids (B, L) int64 and mask (B, L) bool, True at tokens."""
+
+    def read(self, caption: str) -> CaptionReading:
+        """What the model makes of a caption: unknown words, and how much of it is cut."""
 
     def check_query(self, query: str) -> list[str]:
         """The words of a query that the model has never seen. Raises QueryError for one that it cannot read."""
@@ -100,25 +103,31 @@ class WordTokenizer:
         token_ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
         return token_ids, token_ids != 0
 
+    def read(self, caption: str) -> CaptionReading:
+        """What the model makes of a caption; tokens are words."""
+        words = split_words(caption)
+        unknown = tuple(dict.fromkeys(word for word in words if word not in self.ids))
+        knows = any(word in self.ids for word in content_words(caption))
+        return CaptionReading(unknown, knows, len(words), self.context_length)
+
     def check_query(self, query: str) -> list[str]:
         """The words of a query that the model has never seen, each with a suggestion if there is one.
 
-        Raises QueryError for a query that is empty, too long, or has no word that it knows.
+        Raises QueryError for a query that is empty or too long, or has no word that says something to it.
         """
-        words = split_words(query)
-        if not words:
-            raise QueryError(f'the query {query[:60]!r} has no word in it. Describe someone: "woman in red coat".')
-        if len(words) > self.context_length:
-            raise QueryError(f"the query has {len(words):,} words; this model reads {self.context_length}. Shorten it.")
-        unknown = [word for word in dict.fromkeys(words) if word not in self.ids]
-        if len(unknown) == len(set(words)):
+        refuse_wordless(query)
+        reading = self.read(query)
+        if reading.is_cut:
+            raise QueryError(f"the query has {reading.length:,} words; this model reads {reading.most}. Shorten it.")
+        if not reading.says_something:
             known = ", ".join(self.vocabulary[2:12])
-            raise QueryError(
-                f"this model knows no word of the query {query[:60]!r}. It was trained on captions with "
-                f"{len(self.vocabulary) - 2} words ({known}, …); use those."
+            raise unknown_query(
+                query,
+                self._words,
+                f"It was trained on captions with {len(self.vocabulary) - 2} words ({known}, …); use those.",
             )
-        return [self._suggest(word) for word in unknown]
+        return describe_unknown(reading.unknown, self._words)
 
-    def _suggest(self, word: str) -> str:
-        close = difflib.get_close_matches(word, self.vocabulary[2:], n=1, cutoff=0.75)
-        return f"{word!r} (did you mean {close[0]!r}?)" if close else repr(word)
+    @cached_property
+    def _words(self) -> dict[str, int]:
+        return {word: number for number, word in enumerate(self.vocabulary) if number > 1}

@@ -15,8 +15,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tbps_cli.encoders.tokenizer import split_words
 from tbps_cli.encoders.weights import find_file
+from tbps_cli.encoders.words import (
+    CaptionReading,
+    content_words,
+    describe_unknown,
+    readable,
+    refuse_wordless,
+    split_words,
+    unknown_query,
+)
 from tbps_cli.errors import CheckpointError, QueryError, RecipeError
 
 PADDING, UNKNOWN, START, END = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
@@ -101,39 +109,57 @@ class WordPieceTokenizer:
         lengths = torch.tensor([len(row) for row in rows])
         return token_ids, torch.arange(longest) < lengths[:, None]
 
+    def read(self, caption: str) -> CaptionReading:
+        """What the model makes of a caption; a word is unknown when it holds a character without a piece."""
+        text = readable(caption)
+        encoding = self._encode(caption)
+        unknown: dict[str, None] = {}
+        known = [" "] * len(text)
+        for piece, (first, last) in zip(encoding.tokens, encoding.offsets, strict=True):
+            if piece == UNKNOWN:
+                unknown[text[first:last]] = None
+            else:
+                known[first:last] = text[first:last]
+        return CaptionReading(
+            tuple(unknown), bool(content_words("".join(known))), len(encoding.ids), self.context_length - 2
+        )
+
     def check_query(self, query: str) -> list[str]:
         """The words of a query that hold a character without a piece, so that the model sees [UNK] instead.
 
-        Raises QueryError for a query that is empty, too long, or has no word that it knows.
+        Raises QueryError for a query that is empty or too long, or has no word that says something to it.
         """
-        if not split_words(query):
-            raise QueryError(f'the query {query[:60]!r} has no word in it. Describe someone: "woman in red coat".')
-        encoding = self._encode(query)
-        if len(encoding.ids) > self.context_length - 2:
+        refuse_wordless(query)
+        reading = self.read(query)
+        if reading.is_cut:
             raise QueryError(
-                f"the query is {len(encoding.ids):,} word pieces long; this model reads {self.context_length - 2}. "
-                "Shorten it."
+                f"the query is {reading.length:,} word pieces long; this model reads {reading.most}. Shorten it."
             )
-        unknown = [span for piece, span in zip(encoding.tokens, encoding.offsets, strict=True) if piece == UNKNOWN]
-        if len(unknown) == len(encoding.ids):
-            raise QueryError(
-                f"this model knows no word of the query {query[:60]!r}. It was trained on another language or script; "
-                'describe someone in its words: "woman in red coat".'
+        if not reading.says_something:
+            raise unknown_query(
+                query,
+                self._words,
+                'It was trained on another language or script; describe someone in its words: "woman in red coat".',
             )
-        return [repr(word) for word in dict.fromkeys(query[first:last] for first, last in unknown)]
+        return describe_unknown(reading.unknown, self._words)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Loader workers get the vocabulary, and build the rest themselves."""
         return WordPieceTokenizer, (self.vocabulary, self.context_length)
 
     def _encode(self, text: str) -> Any:
-        """Pieces of a text, without special tokens; half characters, which are no text, become question marks."""
+        """Pieces of a text, without special tokens."""
         # One text at a time: threads of the library would be in the way of forked loader workers.
-        return self._pieces.encode(text.encode("utf-8", "replace").decode("utf-8"), add_special_tokens=False)
+        return self._pieces.encode(readable(text), add_special_tokens=False)
 
     @cached_property
     def _ids(self) -> dict[str, int]:
         return {piece: number for number, piece in enumerate(self.vocabulary)}
+
+    @cached_property
+    def _words(self) -> dict[str, int]:
+        """The pieces that are whole words."""
+        return {piece: number for piece, number in self._ids.items() if len(piece) > 1 and piece[0] not in "#["}
 
     @cached_property
     def _pieces(self) -> Any:

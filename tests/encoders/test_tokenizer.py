@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tbps_cli.encoders.tokenizer import PADDING, UNKNOWN, WordTokenizer, split_words
+from tbps_cli.encoders.tokenizer import PADDING, UNKNOWN, WordTokenizer
+from tbps_cli.encoders.words import split_words
 from tbps_cli.errors import CheckpointError, DataError, QueryError
 
 CAPTIONS = ["A woman in a red coat.", "The woman has a red T-shirt.", "a coat"]

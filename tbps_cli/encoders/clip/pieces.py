@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from tbps_cli.encoders.clip.sizes import read_clip_config
 from tbps_cli.encoders.weights import find_file
+from tbps_cli.encoders.words import readable
 from tbps_cli.errors import CheckpointError, RecipeError
 from tbps_cli.libraries import import_open_clip
 
@@ -62,9 +63,7 @@ class BytePairs:
 
     def _encode(self, text: str) -> list[int]:
         """Ids of the text alone; a start or end that is written out in it is none."""
-        return [
-            piece for piece in self.tokenizer.encode(_readable(text)) if piece not in self.tokenizer.all_special_ids
-        ]
+        return [piece for piece in self.tokenizer.encode(readable(text)) if piece not in self.tokenizer.all_special_ids]
 
 
 class HubPieces:
@@ -114,7 +113,7 @@ class HubPieces:
         return self.tokenizer.encode(self._clean(text), add_special_tokens=False)
 
     def _clean(self, text: str) -> str:
-        return self.clean(_readable(text))
+        return self.clean(readable(text))
 
 
 def read_pieces(model: str, source: str | Path | None = None) -> Pieces:
@@ -192,8 +191,3 @@ def _parse_pieces(model: str, text: str) -> Any:
     tokenizer.no_padding()
     tokenizer.encode_special_tokens = True  # written out in a caption, they are plain text
     return tokenizer
-
-
-def _readable(text: str) -> str:
-    """Half characters, which are no text, become question marks."""
-    return text.encode("utf-8", "replace").decode("utf-8")

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tbps_cli.encoders.clip.pieces import Pieces, load_pieces, read_pieces
 from tbps_cli.encoders.clip.sizes import check_context, describe_clip, read_clip_config
-from tbps_cli.encoders.tokenizer import split_words
+from tbps_cli.encoders.words import CaptionReading, content_words, readable, refuse_wordless, unknown_query
 from tbps_cli.errors import CheckpointError, QueryError, RecipeError
 
 
@@ -84,25 +84,30 @@ class ClipTokenizer:
         lengths = torch.tensor([len(row) for row in rows])
         return token_ids, torch.arange(longest) < lengths[:, None]
 
-    def check_query(self, query: str) -> list[str]:
-        """The parts of a query that the model has no token for; byte pairs have one for everything.
+    def read(self, caption: str) -> CaptionReading:
+        """What the model makes of a caption; byte pairs have a token for everything."""
+        unknown = tuple(self.pieces.find_unknown(caption))
+        knows = bool(content_words(_without(readable(caption), unknown)))
+        return CaptionReading(unknown, knows, self.pieces.count(caption), self.context_length)
 
-        Raises QueryError for a query that is empty, too long, or has nothing that it knows.
+    def check_query(self, query: str) -> list[str]:
+        """The parts of a query that the model has no token for.
+
+        Raises QueryError for a query that is empty or too long, or has no word that says something to it.
         """
-        if not split_words(query):
-            raise QueryError(f'the query {query[:60]!r} has no word in it. Describe someone: "woman in red coat".')
-        length = self.pieces.count(query)
-        if length > self.context_length:
+        refuse_wordless(query)
+        reading = self.read(query)
+        if reading.is_cut:
             raise QueryError(
-                f"the query has {length:,} tokens with its end; this model reads {self.context_length}. Shorten it."
+                f"the query has {reading.length:,} tokens with its end; this model reads {reading.most}. Shorten it."
             )
-        unknown = self.pieces.find_unknown(query)
-        if unknown and not split_words(_without(query, unknown)):
-            raise QueryError(
-                f"this model knows no word of the query {query[:60]!r}. It was trained on another language or script; "
-                'describe someone in its words: "woman in red coat".'
+        if not reading.says_something:
+            raise unknown_query(
+                query,
+                {},
+                'It was trained on another language or script; describe someone in its words: "woman in red coat".',
             )
-        return [repr(part) for part in unknown]
+        return [repr(part) for part in reading.unknown]
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Loader workers build their own from what a checkpoint holds."""

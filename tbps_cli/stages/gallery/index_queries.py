@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tbps_cli.data.lists import Line
 from tbps_cli.encoders.tokenizer import Tokenizer
 from tbps_cli.errors import QueryError
 from tbps_cli.features import FeatureFile, FeatureTable
 from tbps_cli.proximity.lexicon import read_lexicon
 from tbps_cli.stages.embed.split import embed_captions
-from tbps_cli.stages.search.queries import read_lines
+from tbps_cli.stages.search.queries import check_line, read_lines
 from tbps_cli.stages.search.query_encoder import load_query_encoder
 
 MOST = 200
@@ -44,15 +45,14 @@ def find_descriptions(
         CheckpointError: the gallery's checkpoint is missing.
     """
     random = np.random.default_rng(seed)
-    texts = None if queries is None else _sample([line.meant for line in read_lines(queries) if line.meant], random)
-    if texts is None and features.captions is not None:
+    lines = [] if queries is None else [line for line in read_lines(queries) if line.meant]
+    if queries is None and features.captions is not None:
         return Descriptions(_read_some(features.captions, random), "captions")
     encoder = load_query_encoder(features.info, str(features.path), checkpoint, device)
-    if texts is None:
+    if queries is None:
         texts = describe_people(encoder.tokenizer, random)
     else:
-        for text in texts:
-            encoder.tokenizer.check_query(text)
+        texts = [_check(line, queries, encoder.tokenizer) for line in _sample(lines, random)]
     embedded = torch.cat([rows for _, rows in embed_captions(encoder.dual, encoder.tokenizer, texts)])
     return Descriptions(embedded, "generated" if queries is None else "file")
 
@@ -94,8 +94,17 @@ def _is_known(word: str, tokenizer: Tokenizer) -> bool:
         return False
 
 
-def _sample(texts: list[str], random: np.random.Generator) -> list[str]:
-    return [texts[row] for row in _draw_rows(len(texts), random)]
+def _check(line: Line, place: Path, tokenizer: Tokenizer) -> str:
+    """The text of a line. Raises QueryError, which names it."""
+    try:
+        check_line(line.meant, tokenizer)
+    except QueryError as error:
+        raise QueryError(f"{place}: line {line.number}: {error}") from None
+    return line.meant
+
+
+def _sample(lines: list[Line], random: np.random.Generator) -> list[Line]:
+    return [lines[row] for row in _draw_rows(len(lines), random)]
 
 
 def _draw_rows(count: int, random: np.random.Generator) -> np.ndarray:

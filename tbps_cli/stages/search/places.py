@@ -60,6 +60,29 @@ class SearchedGallery(Protocol):
         ...
 
 
+def leave_out_repeats(places: Sequence[str | Path], notes: list[str]) -> list[str]:
+    """Each gallery once, under the first of the names that it goes by: paths, links, addresses."""
+    names: dict[tuple[str | int, ...], str] = {}
+    for place in map(str, places):
+        identity = _identify(place)
+        if identity in names:
+            notes.append(f"{place}: the same gallery as {names[identity]}, and searched once")
+        names.setdefault(identity, place)
+    return list(names.values())
+
+
+def _identify(place: str) -> tuple[str | int, ...]:
+    """What a gallery is the same by, whatever it is called. Raises EngineError."""
+    if MilvusPlace.is_meant_by(place):
+        parsed = MilvusPlace.parse(place)
+        return os.path.realpath(parsed.uri) if parsed.is_lite else parsed.uri, parsed.collection
+    try:
+        status = os.stat(place)
+    except (OSError, ValueError):  # opening it will say what is wrong
+        return (place,)
+    return status.st_dev, status.st_ino
+
+
 @contextmanager
 def open_gallery(place: str, *, exact: bool, notes: list[str]) -> Iterator[SearchedGallery]:
     """Open a feature file, or a collection in Milvus.

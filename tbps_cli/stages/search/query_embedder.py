@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from tbps_cli.assembly.models import LoadedEncoder, read_least_score
-from tbps_cli.errors import QueryError
+from tbps_cli.errors import DataError, QueryError, TbpsError
 from tbps_cli.retrieval.combine import combine_paraphrases, combine_text_and_image
 from tbps_cli.stages.embed.split import embed_captions
-from tbps_cli.stages.search.queries import Query
+from tbps_cli.stages.search.queries import Query, check_line
 from tbps_cli.stages.search.query_encoder import GalleryInfo, check_query_encoder, load_query_encoder
 
 
@@ -42,13 +42,27 @@ class QueryEmbedder:
         check_query_encoder(self._text, info, place)
 
     @torch.inference_mode()
-    def embed(self, queries: Sequence[Query]) -> tuple[Tensor, list[str]]:
-        """(Q, D) unit vectors on the CPU, and what is to be said of the queries.
+    def embed(
+        self, queries: Sequence[Query], refused: dict[int, TbpsError] | None = None
+    ) -> tuple[dict[int, Tensor], list[str]]:
+        """(D,) unit vectors on the CPU by the places of their queries, and what is to be said of them.
+
+        refused: as `SearchSession.ask` has it.
 
         Raises QueryError, DataError for an image, CheckpointError or FeatureMismatchError for the image half.
         """
         notes: list[str] = []
-        return torch.stack([self._embed(query, notes) for query in queries]), notes
+        embedded: dict[int, Tensor] = {}
+        for number, query in enumerate(queries):
+            try:
+                embedded[number] = self._embed(query, notes)
+            except (QueryError, DataError) as error:
+                named = f"line {query.line}: " if query.line else f"query {number + 1}: " if len(queries) > 1 else ""
+                problem = type(error)(f"{named}{error}")
+                if refused is None:
+                    raise problem from None
+                refused[number] = problem
+        return embedded, notes
 
     def _embed(self, query: Query, notes: list[str]) -> Tensor:
         """(D,) unit vector."""
@@ -56,7 +70,7 @@ class QueryEmbedder:
         normalise = self._text.dual.normalise
         if query.sentences:
             for sentence in query.sentences:
-                if unknown := self._text.tokenizer.check_query(sentence):
+                if unknown := self._check(sentence, query):
                     notes.append(f"unknown to the model, ignored: {', '.join(unknown)}")
             with self._turn:
                 parts = [rows for _, rows in embed_captions(self._text.dual, self._text.tokenizer, query.sentences)]
@@ -75,6 +89,20 @@ class QueryEmbedder:
         whole = text if text is not None else image
         assert whole is not None
         return normalise(whole)
+
+    def _check(self, sentence: str, query: Query) -> list[str]:
+        """The unknown words of a sentence. Raises QueryError, which says why it was taken for one."""
+        try:
+            if query.line and len(query.sentences) > 1 and not any(map(str.isalpha, sentence)):
+                raise QueryError("a number says nothing of a person. Leave it out.")
+            if query.line:
+                return check_line(sentence, self._text.tokenizer)
+            return self._text.tokenizer.check_query(sentence)
+        except QueryError as error:
+            if len(query.sentences) == 1:
+                raise
+            why = ", since tabs part sentences about one person" if query.line else ""
+            raise QueryError(f"{sentence[:60]!r} was read as a sentence of its own{why}; {error}") from None
 
     def _load_image_half(self) -> LoadedEncoder:
         """Load it once. Raises FeatureMismatchError when another checkpoint lies there by now."""

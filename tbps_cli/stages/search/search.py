@@ -30,7 +30,7 @@ def search_many(
     """The k images of all galleries together that are most like each query, best first.
 
     The galleries know which checkpoint can ask them; of it only what the queries need is loaded. Options as of
-    `SearchSession`, `question` (k, where, min_score, rerank) as of its `ask`; to ask again, keep one open.
+    `SearchSession`, `question` (k, where, min_score, rerank, refused) as of its `ask`; to ask again, keep one open.
 
     Raises QueryError, DataError, FeatureError, FeatureMismatchError, EngineError, CheckpointError or DependencyError.
     """

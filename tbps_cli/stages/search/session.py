@@ -11,10 +11,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from tbps_cli.errors import TbpsError
 from tbps_cli.retrieval.rerank import rerank_candidates
 from tbps_cli.runtime import SILENCE, Progress
 from tbps_cli.stages.search.hits import DIGITS, Hit
-from tbps_cli.stages.search.places import SearchedGallery, open_gallery
+from tbps_cli.stages.search.places import SearchedGallery, leave_out_repeats, open_gallery
 from tbps_cli.stages.search.queries import Query
 from tbps_cli.stages.search.query_embedder import QueryEmbedder
 
@@ -28,7 +29,7 @@ class SearchSession:
     error of the next question.
 
     Args:
-        galleries: feature files, or collections in Milvus, of one checkpoint.
+        galleries: feature files, or collections in Milvus, of one checkpoint; one that is named twice is searched once.
         exact: compare every image, even where there is an index.
         checkpoint: where the galleries' checkpoint lies now, if it has been moved.
         device: of the encoder, as `find_device` reads it.
@@ -53,7 +54,10 @@ class SearchSession:
         self._is_closed = False
         notes: list[str] = []
         with ExitStack() as stack:
-            opened = [stack.enter_context(open_gallery(str(place), exact=exact, notes=notes)) for place in galleries]
+            opened = [
+                stack.enter_context(open_gallery(place, exact=exact, notes=notes))
+                for place in leave_out_repeats(galleries, notes)
+            ]
             folder = None if checkpoint is None else str(checkpoint)
             self._embedder = QueryEmbedder(opened[0].info, opened[0].place, folder, device, image=image)
             for gallery in opened[1:]:
@@ -78,6 +82,7 @@ class SearchSession:
         where: Sequence[str] = (),
         min_score: float | None = None,
         rerank: bool = False,
+        refused: dict[int, TbpsError] | None = None,
         progress: Progress = SILENCE,
     ) -> list[tuple[Hit, ...]]:
         """The k images of all galleries together that are most like each query, best first.
@@ -85,19 +90,24 @@ class SearchSession:
         where: conditions on the galleries' columns, such as camera=3, all of which are to be met.
         min_score: the cosine below which nothing is a hit.
         rerank: put the best candidates into a better order, by how they support each other.
+        refused: gets the errors of queries that cannot be asked, by their places; such a query has no hits, and the
+            others have theirs. Without it, the first of them is raised.
 
         Raises QueryError, DataError, FeatureError, EngineError; CheckpointError or FeatureMismatchError for the image
         encoder; ValueError when the session is closed.
         """
         asked = as_queries(queries)
         with self._open():
-            embedded, notes = self._embedder.embed(asked)
+            embedded, notes = self._embedder.embed(asked, refused)
             for note in dict.fromkeys([*self._take_unsaid(), *notes]):
                 progress.note(note)
             candidates = max(k, CANDIDATES) if rerank else k
-            hits: list[list[Hit]] = [[] for _ in asked]
+            if not embedded:
+                return [()] * len(asked)
+            vectors = torch.stack(list(embedded.values()))
+            hits: list[list[Hit]] = [[] for _ in embedded]
             for gallery in self._galleries:
-                for best, more in zip(hits, gallery.search(embedded, candidates, where), strict=True):
+                for best, more in zip(hits, gallery.search(vectors, candidates, where), strict=True):
                     best += [hit for hit in more if min_score is None or round(hit.score, DIGITS) >= min_score]
             for best in hits:
                 best.sort(key=lambda hit: -hit.score)
@@ -105,7 +115,11 @@ class SearchSession:
             hits = [self._judge(query, best, progress) for query, best in zip(asked, hits, strict=True)]
             if rerank:
                 hits = [self._rerank(best) for best in hits]
-            return [tuple(self._finish(rank, hit) for rank, hit in enumerate(best[:k], 1)) for best in hits]
+            found = dict(zip(embedded, hits, strict=True))
+            return [
+                tuple(self._finish(rank, hit) for rank, hit in enumerate(found.get(number, ())[:k], 1))
+                for number in range(len(asked))
+            ]
 
     def columns_of(self, hit: Hit) -> dict[str, float | str]:
         """What the gallery's columns say of an image that this session found; unknown ones are left out.

@@ -164,6 +164,65 @@ def test_a_file_of_queries_is_answered_line_by_line(tiny: TinyRun, tmp_path: Pat
     assert len(shown) == 6
 
 
+def test_a_bad_line_is_named_and_the_others_are_answered(tiny: TinyRun, tmp_path: Path) -> None:
+    file = tmp_path / "people.txt"
+    lines = f"{RED}\nFrau in rotem Mantel\n17\t{RED}\n\nxyzzy\t{BLUE}\n{BLUE}\nman in caf\xe9 blue\n"
+    file.write_bytes(lines.encode("latin-1"))
+    result = run_tbps("search", "--queries", file, "--gallery", tiny.gallery, "-k", "2", "--json")
+    assert result.exit_code == 1
+    told = json.loads(result.stdout)
+    assert [[hit["name"] for hit in one["hits"]] for one in told["searches"]] == [
+        names(search(sentence, tiny.gallery, k=2)) for sentence in (RED, BLUE)
+    ]
+    assert [one["line"] for one in told["refused"]] == [2, 3, 5, 7]
+    parted = "was read as a sentence of its own, since tabs part sentences about one person"
+    for said in (
+        "line 2: this model knows no word of the query 'Frau in rotem Mantel'",
+        f"line 3: '17' {parted}",
+        f"line 5: 'xyzzy' {parted}",
+        "line 7: it is not UTF-8 text",
+        "4 of 6 queries were not answered",
+    ):
+        assert said in result.stderr
+    shown = run_tbps("search", "--queries", file, "--gallery", tiny.gallery, "-k", "1")
+    assert (shown.exit_code, len(shown.stdout.splitlines())) == (1, 6)
+
+
+def test_a_file_of_bad_lines_alone_is_answered_by_their_names(tiny: TinyRun, tmp_path: Path) -> None:
+    file, page = tmp_path / "people.txt", tmp_path / "hits.html"
+    file.write_text("xyzzy\n17\n")
+    result = run_tbps("search", "--queries", file, "--gallery", tiny.gallery, "--html", page)
+    assert (result.exit_code, result.stdout, page.exists()) == (1, "", False)
+    assert "line 1: " in result.stderr
+    assert "line 2: " in result.stderr
+
+
+@pytest.mark.parametrize("name", ["same", "relative", "link", "hard link"])
+def test_a_gallery_that_is_named_twice_is_searched_once(
+    name: str, tiny: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery = tmp_path / "g.h5"
+    gallery.write_bytes(tiny.gallery.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    again = {"same": str(gallery), "relative": "g.h5"}.get(name, "again.h5")
+    if name == "link":
+        os.symlink("g.h5", again)
+    elif name == "hard link":
+        os.link("g.h5", again)
+    expected = search(RED, gallery, k=5)
+    result = run_tbps("search", RED, "--gallery", gallery, "--gallery", again, "-k", "5", "--json")
+    assert [hit["name"] for hit in json.loads(result.stdout)["hits"]] == names(expected)
+    assert f"{again}: the same gallery as {gallery}, and searched once" in result.stderr
+
+
+@pytest.mark.parametrize("sentence", [["woman", "in", "red", "coat"], [RED, "carrying a bag"], ["a", 'say "x"']])
+def test_a_sentence_without_quotes_is_told_to_have_them(sentence: list[str], tiny: TinyRun) -> None:
+    result = run_tbps("search", *sentence, "--gallery", tiny.gallery)
+    assert (result.exit_code, result.stdout) == (2, "")
+    whole = " ".join(sentence).replace('"', "'")
+    assert f'put the sentence in quotes: tbps search "{whole}" --gallery {tiny.gallery}' in result.stderr
+
+
 @pytest.mark.parametrize(
     ("content", "said"), [(None, "cannot be read"), (b"", "no query"), (b"\n \n", "no query"), (b"caf\xe9", "UTF-8")]
 )

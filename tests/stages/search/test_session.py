@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from tbps_cli.assembly import models
-from tbps_cli.errors import CheckpointError, FeatureError, FeatureMismatchError, QueryError
+from tbps_cli.errors import CheckpointError, DataError, FeatureError, FeatureMismatchError, QueryError, TbpsError
 from tbps_cli.features import FeatureWriter, open_features, select
 from tbps_cli.retrieval import mapped
 from tbps_cli.retrieval.mapped import MappedGallery
@@ -365,3 +365,26 @@ def test_closing_waits_for_the_questions_that_are_being_answered(
         go_on.set()
         assert answer.result() == expected
         closing.result()
+
+
+def test_refused_queries_are_collected_or_the_first_one_is_raised(tiny: TinyRun, tmp_path: Path) -> None:
+    asked: list[str | Query] = [
+        SENTENCES[0],
+        "in the",
+        Query((), tmp_path / "gone.jpg"),
+        Query((SENTENCES[1], "xyzzy")),
+        SENTENCES[1],
+    ]
+    refused: dict[int, TbpsError] = {}
+    with SearchSession([tiny.gallery]) as session:
+        answers = session.ask(asked, refused=refused)
+        assert [bool(hits) for hits in answers] == [True, False, False, False, True]
+        assert answers[::4] == session.ask(SENTENCES[:2])
+        assert [type(error) for error in refused.values()] == [QueryError, DataError, QueryError]
+        assert list(refused) == [1, 2, 3]
+        assert "query 4: 'xyzzy' was read as a sentence of its own; this model knows no word" in str(refused[3])
+        assert session.ask(["xyzzy"], refused={}) == [()]
+        with pytest.raises(QueryError, match="query 2: the query 'in the'"):
+            session.ask(asked)
+        with pytest.raises(QueryError, match=r"^the query 'in the'"):
+            session.ask(["in the"])
