@@ -18,15 +18,18 @@ _NAME = re.compile(rf"{DEFAULT}(-\d+)?")
 def shipped_name(place: str | Path) -> str | None:
     """The name of the shipped model that is meant, or None where a place of the user's is.
 
-    Raises CheckpointError where both are, for a model that came with another tbps, and for one that is missing.
+    A name with its number, as galleries have it, is always the model's.
+
+    Raises CheckpointError for `toypedes` where a folder has that name too, for a model that came with another tbps, and
+    for one that is missing.
     """
     asked = str(place)
     if not _NAME.fullmatch(asked):
         return None
-    if is_folder(Path(asked)):
+    if asked == DEFAULT and is_folder(Path(asked)):
         raise CheckpointError(
-            f"{asked}: the name of a model that comes with tbps, and of a folder here. Write ./{asked} for the folder, "
-            "or call the model from another one."
+            f"{asked}: a model that comes with tbps, and a folder here, have this name. Write {SHIPPED[-1]} for the "
+            f"model, ./{asked} for the folder."
         )
     name = SHIPPED[-1] if asked == DEFAULT else asked
     if name not in SHIPPED:
@@ -46,7 +49,8 @@ def checkpoint_folder(place: str | Path) -> Path:
 
 
 def choose_shipped(progress: Progress) -> str:
-    """The model that is taken where none is named; says so."""
+    """The model that is taken where none is named; says so. Raises CheckpointError where it is missing."""
+    shipped_name(SHIPPED[-1])
     progress.note(
         f"model: {SHIPPED[-1]}, which comes with tbps. It has learnt from drawings alone: of photographs it tells "
         f"clothes and their colours apart, and is often wrong. Look at every hit; tbps checkpoint show {DEFAULT}"

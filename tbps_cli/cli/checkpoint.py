@@ -96,7 +96,7 @@ def export(path: str, out: Path, onnx: bool, half: bool, calibrate: str | None, 
     \b
     Examples:
       tbps checkpoint export runs/toy --out toy-model --onnx
-      tbps checkpoint export runs/toypedes --out toypedes-1 --half --calibrate toy
+      tbps checkpoint export runs/toypedes --out small-model --half --calibrate toy
       tbps embed --checkpoint toy-model --images crops/ --out g.h5
     """
     from tbps_cli.cli import show

@@ -79,7 +79,7 @@ def test_it_is_listed_and_shown() -> None:
 def test_a_folder_of_its_name_is_not_guessed_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "toypedes").mkdir()
-    assert "Write ./toypedes for the folder" in fail_tbps("checkpoint", "show", "toypedes")
+    assert "Write toypedes-1 for the model, ./toypedes for the folder" in fail_tbps("checkpoint", "show", "toypedes")
     assert "no checkpoint in it" in fail_tbps("checkpoint", "show", "./toypedes")
     assert load_encoder("toypedes-1", torch.device("cpu")).place == "toypedes-1"
 

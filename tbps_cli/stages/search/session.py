@@ -112,7 +112,7 @@ class SearchSession:
             for best in hits:
                 best.sort(key=lambda hit: -hit.score)
                 del best[candidates:]
-            hits = [self._judge(query, best, progress) for query, best in zip(asked, hits, strict=True)]
+            hits = [self._judge(asked[number], best, progress) for number, best in zip(embedded, hits, strict=True)]
             if rerank:
                 hits = [self._rerank(best) for best in hits]
             found = dict(zip(embedded, hits, strict=True))
