@@ -51,10 +51,9 @@ def main() -> None:
         for group in sorted(set(groups)):
             rows = groups == group
             low, high = _interval(precision[rows], people[rows])
-            mean, shown = precision[rows].mean(), len(set(people[rows]))
-            print(
-                f"| {title}: {group} | {rows.sum():,} | {shown:,} | {100 * mean:.1f} | {100 * low:.1f}–{100 * high:.1f} |"
-            )
+            cells = [f"{title}: {group}", f"{rows.sum():,}", f"{len(set(people[rows])):,}"]
+            cells += [f"{100 * precision[rows].mean():.1f}", f"{100 * low:.1f}–{100 * high:.1f}"]
+            print(f"| {' | '.join(cells)} |")
 
 
 def _interval(values: np.ndarray, people: np.ndarray) -> tuple[float, float]:
