@@ -26,7 +26,7 @@ def print_facts(facts: GalleryFacts) -> None:
         ["images", f"{facts.images:,}" + (f", {facts.skipped:,} skipped" if facts.skipped else "")],
         ["captions", f"{facts.captions:,}"],
         ["people", f"{facts.people:,}" if facts.people else "unknown"],
-        ["vectors", f"{facts.dimensions} dimensions"],
+        ["vectors", f"{facts.dimensions} dimensions, precision {facts.precision or 'unknown'}"],
         ["size", f"{facts.bytes / 1e6:,.1f} MB, format {facts.format}"],
         ["created", f"{facts.created} by tbps {facts.tbps_version}"],
         ["of", " ".join(filter(None, (facts.dataset, facts.split, "below" if facts.dataset else "", facts.root)))],

@@ -20,6 +20,7 @@ from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.encoders.tokenizer import Tokenizer
 from tbps_cli.errors import DataError
 from tbps_cli.features import FeatureInfo, FeatureWriter
+from tbps_cli.paths import real_path
 from tbps_cli.recipe import dump_model
 from tbps_cli.results import Result
 from tbps_cli.runtime import SILENCE, Progress, find_device
@@ -54,7 +55,7 @@ def embed_dataset(
     records = select_split(records, split, dataset=dataset)
     refuse_repeats(records, dataset=dataset)
     captions = flatten_captions(records)
-    info = describe(encoder, dataset=dataset, split=split, root=source.folder)
+    info = describe(encoder, dataset=dataset, split=split, root=source.folder, precision="float32")
     with FeatureWriter(out, info, encoder.model.embedding_dim, overwrite=overwrite) as writer:
         with progress.track("embedding images", len(records)) as advance:
             paths = [record.image for record in records]
@@ -102,7 +103,7 @@ def embed_captions(
         yield rows, dual.encode_text(token_ids.to(device), token_mask.to(device)).cpu()
 
 
-def describe(encoder: LoadedEncoder, *, dataset: str, split: str, root: Path) -> FeatureInfo:
+def describe(encoder: LoadedEncoder, *, dataset: str, split: str, root: Path, precision: str) -> FeatureInfo:
     """What a feature file says about where it comes from."""
     return FeatureInfo(
         checkpoint=encoder.place,
@@ -110,7 +111,8 @@ def describe(encoder: LoadedEncoder, *, dataset: str, split: str, root: Path) ->
         recipe=_describe_model(encoder),
         dataset=dataset,
         split=split,
-        root=str(root.resolve()),
+        root=str(real_path(root)),
+        precision=precision,
     )
 
 
