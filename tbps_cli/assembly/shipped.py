@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from tbps_cli.errors import CheckpointError
-from tbps_cli.files import is_folder
+from tbps_cli.paths import is_folder
 from tbps_cli.runtime import Progress
 
 FOLDER = Path(__file__).parents[1] / "models"

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from tbps_cli.assembly.shipped import DEFAULT, SHIPPED, checkpoint_folder
 from tbps_cli.checkpoint import RECIPE, open_checkpoint
+from tbps_cli.errors import CheckpointError
+from tbps_cli.paths import size_of
 from tbps_cli.recipe import parse_recipe
 from tbps_cli.results import Result
 
@@ -32,7 +34,7 @@ def list_models() -> list[ShippedModel]:
                 name,
                 (DEFAULT,) if name == SHIPPED[-1] else (),
                 recipe.data.dataset,
-                sum((checkpoint.folder / file).stat().st_size for file in checkpoint.digests),
+                sum(size_of(checkpoint.folder / file, CheckpointError) for file in checkpoint.digests),
                 checkpoint.fingerprint,
             )
         )
