@@ -163,8 +163,8 @@ class SearchSession:
         judged = [replace(hit, is_likely=round(hit.score, DIGITS) >= least) for hit in hits]
         if judged and not judged[0].is_likely:
             progress.note(
-                f"{query.title}: probably nobody here. The best hit scores {judged[0].score:.2f}; where somebody is "
-                f"there, the best nearly always has {least:.2f} or more."
+                f"{query.title}: perhaps nobody here. The best hit scores {judged[0].score:.2f}; of images like those "
+                f"that the model has learnt from, a true one nearly always has {least:.2f} or more."
             )
         return judged
 

@@ -73,7 +73,7 @@ def test_search_says_when_nobody_is_likely(calibrated: Path, tiny: TinyRun, tmp_
     for score, is_said in ((0.9999, True), (-0.9999, False)):
         _set_score(calibrated, score)
         found = run_tbps("search", "woman in red coat", "--gallery", gallery)
-        assert ("probably nobody here" in found.stderr) is is_said
+        assert ("perhaps nobody here" in found.stderr) is is_said
         assert len(found.stdout.splitlines()) == 11  # the hits are shown all the same
     by_image = run_tbps("search", "--image", next(tiny.root.rglob("*.jpg")), "--gallery", gallery, "--json")
     assert {hit["is_likely"] for hit in json.loads(by_image.stdout)["hits"]} == {None}
@@ -82,7 +82,7 @@ def test_search_says_when_nobody_is_likely(calibrated: Path, tiny: TinyRun, tmp_
 
 def test_a_model_without_calibration_says_nothing(tiny: TinyRun) -> None:
     found = run_tbps("search", "woman in red coat", "--gallery", tiny.gallery, "--json")
-    assert "probably nobody" not in found.stderr
+    assert "perhaps nobody" not in found.stderr
     assert {hit["is_likely"] for hit in json.loads(found.stdout)["hits"]} == {None}
 
 
