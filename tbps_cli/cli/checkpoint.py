@@ -80,7 +80,7 @@ def show_(path: str, as_json: bool) -> None:
 
 @command.command()
 @click.argument("path")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write; it must not exist.")
+@click.option("--out", required=True, type=options.PLACE, help="Folder to write; it must not exist.")
 @click.option("--onnx", is_flag=True, help="Both encoders as ONNX files too (extra: onnx).")
 @click.option("--half", is_flag=True, help="Round the weights to float16: another model, half the size.")
 @click.option(

@@ -10,7 +10,7 @@ from tbps_cli.cli import options
 
 
 @click.command()
-@click.argument("features", required=False, type=click.Path(path_type=Path))
+@click.argument("features", required=False, type=options.PLACE)
 @click.option("--checkpoint", metavar="PLACE", help="Run or checkpoint folder, or toypedes, which comes with tbps.")
 @options.dataset(multiple=True, help="Evaluate on this one; give it again for others, and compare domains.")
 @options.split
@@ -22,8 +22,8 @@ from tbps_cli.cli import options
     show_default=True,
     help="ctlg: also as the released CTLG code does it, faults included.",
 )
-@click.option("--per-query", type=click.Path(path_type=Path), help="CSV to write: rank and AP of every query.")
-@click.option("--html", type=click.Path(path_type=Path), help="Page to write, with the hardest queries.")
+@click.option("--per-query", type=options.PLACE, help="CSV to write: rank and AP of every query.")
+@click.option("--html", type=options.PLACE, help="Page to write, with the hardest queries.")
 @options.root
 @options.device
 @options.workers

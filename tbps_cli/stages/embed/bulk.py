@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, get_args
 
@@ -19,7 +19,7 @@ import torch
 
 from tbps_cli.assembly.models import LoadedEncoder, load_encoder
 from tbps_cli.assembly.shipped import choose_shipped
-from tbps_cli.data.crops.decoding import decode_chunk
+from tbps_cli.data.crops.decoding import ABSENT, decode_chunk, name_absent
 from tbps_cli.data.crops.listing import Crops, list_crops
 from tbps_cli.data.crops.metadata import Metadata
 from tbps_cli.data.crops.reader import CropBatch, CropReader, UnreadableCrop
@@ -39,6 +39,7 @@ from tbps_cli.stages.embed.split import describe
 ROWS_A_PART = 4096
 SAMPLED = 16  # images that the precision is chosen by
 SHOWN = 10  # unreadable images that a result names
+MOST_MISSING = 1000  # missing ones
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,9 @@ class CropsResult(Result):
 
     images: of the gallery, afterwards. added: embedded by this command. unchanged: embedded before, and not changed.
     unreadable: left out, and named in the file; problems: the first of them, and why.
+    missing: how many of those a list names, and nothing is there; missing_names: the first of them, with their lines.
+    passed_over: what lies in folders and shards beside the images, by kind; other_files: the rest of it by suffix, ""
+    for none. wide: how many of the added ones are wider than high.
     rank: of this process among those that worked together.
     """
 
@@ -58,6 +62,11 @@ class CropsResult(Result):
     problems: tuple[str, ...]
     precision: str
     rank: int = 0
+    missing: int = 0
+    missing_names: tuple[str, ...] = ()
+    passed_over: dict[str, int] = field(default_factory=dict)
+    other_files: dict[str, int] = field(default_factory=dict)
+    wide: int = 0
 
 
 def embed_crops(
@@ -76,6 +85,7 @@ def embed_crops(
     workers: int = 0,
     device: str = "auto",
     overwrite: bool = False,
+    include_hidden: bool = False,
     progress: Progress = SILENCE,
 ) -> CropsResult:
     """Embed all images of folders, globs, `@lists`, tar shards and "-"; names are paths below `root`.
@@ -88,6 +98,7 @@ def embed_crops(
     append: add to the gallery `out` what it does not have, by name and content.
     compile: have torch.compile translate the encoder, which takes most of a minute and is worth it for many images.
     strict: an unreadable image is an error, instead of being left out and named in the file.
+    include_hidden: as `list_crops`.
 
     Raises DataError, CheckpointError, FeatureError, DeviceError, DependencyError, OutputError or TrainingError.
     """
@@ -106,13 +117,11 @@ def embed_crops(
         with processes.stop_together():
             _check_out(out, append=append, overwrite=overwrite)
             existing = ExistingGallery(out) if append else None
-            crops = list_crops(sources, root=existing.root if existing else root, stdin=stdin)
+            names_from = existing.root if existing else root
+            crops = list_crops(sources, root=names_from, stdin=stdin, include_hidden=include_hidden)
             if checkpoint is None:
-                checkpoint = (
-                    existing.info.checkpoint
-                    if existing
-                    else choose_shipped(progress if processes.is_first else SILENCE)
-                )
+                told = progress if processes.is_first else SILENCE
+                checkpoint = existing.info.checkpoint if existing else choose_shipped(told)
             encoder = load_encoder(checkpoint, torch_device, text=False)
             if existing is not None:
                 existing.match(crops, encoder.checkpoint.fingerprints, encoder.model.embedding_dim)
@@ -230,6 +239,7 @@ class _Job:
     def _make(self, number: int, batches: Generator[CropBatch, None, None], encode: BulkEncoder, advance: Any) -> Part:
         span = self._span(number)
         rows, features, hashes = [], [], []
+        wide = 0
         unchanged: list[int] = []
         unreadable: list[UnreadableCrop] = []
         for _ in range(-(-len(span) // self.batch)):
@@ -246,6 +256,7 @@ class _Job:
             hashes.append(batch.hashes)
             unchanged += batch.unchanged
             unreadable += batch.unreadable
+            wide += batch.wide
             advance(len(batch.rows) + len(batch.unchanged) + len(batch.unreadable), "")
         reasons = json.dumps([problem.reason for problem in unreadable]).encode()
         return Part(
@@ -255,6 +266,7 @@ class _Job:
             np.array(unchanged, dtype=np.int64),
             np.array([problem.row for problem in unreadable], dtype=np.int64),
             np.frombuffer(reasons, dtype=np.uint8),
+            np.array(wide),
         )
 
     def _finish(self, identity: Mapping[str, str], result: CropsResult, progress: Progress) -> CropsResult:
@@ -281,6 +293,9 @@ class _Job:
                     if metadata.unmatched:
                         progress.note(f"{self.metadata}: {metadata.unmatched:,} of its lines are of no image")
         self.folder.clear()
+        for said in (self.crops.passed_over.sentence(), advise_on_shapes(counted)):
+            if said:
+                progress.note(said)
         return counted
 
     def _has_news(self, counted: CropsResult) -> bool:
@@ -291,19 +306,34 @@ class _Job:
         return not self.existing.has_skipped(self.crops.name(int(row)) for part in parts for row in part.unreadable)
 
     def _count(self, result: CropsResult) -> CropsResult:
-        added = unchanged = unreadable = 0
+        added = unchanged = unreadable = replaced = wide = missing = 0
         problems: list[str] = []
-        replaced = 0
+        missing_names: list[str] = []
         for number in range(self._parts):
             part = self.folder.read(number)
             added, unchanged = added + len(part.rows), unchanged + len(part.unchanged)
             unreadable += len(part.unreadable)
             replaced += self.existing.count_known(part.rows) if self.existing else 0
-            for row, reason in zip(part.unreadable[: SHOWN - len(problems)], part.reason_texts, strict=False):
-                problems.append(f"{self.crops.root / self.crops.name(int(row))}: {reason}")
+            wide += int(part.wide)
+            for row, reason in zip(part.unreadable.tolist(), part.reason_texts, strict=True):
+                is_missing = reason == name_absent(self.crops.origin(row)) != ABSENT
+                missing += is_missing
+                for said, most in ((problems, SHOWN), (missing_names, MOST_MISSING * is_missing)):
+                    if len(said) < most:
+                        said.append(f"{self.crops.root / self.crops.name(row)}: {reason}")
         images = added - replaced + (self.existing.count if self.existing else 0)
         return replace(
-            result, images=images, added=added, unchanged=unchanged, unreadable=unreadable, problems=tuple(problems)
+            result,
+            images=images,
+            added=added,
+            unchanged=unchanged,
+            unreadable=unreadable,
+            problems=tuple(problems),
+            missing=missing,
+            missing_names=tuple(missing_names),
+            passed_over=self.crops.passed_over.by_kind(),
+            other_files=self.crops.passed_over.by_suffix(),
+            wide=wide,
         )
 
     def _join(self, info: FeatureInfo, metadata: Metadata | None, progress: Progress) -> None:
@@ -324,6 +354,16 @@ class _Job:
                 skipped = [self.crops.name(int(row)) for row in part.unreadable]
                 writer.add_skipped(skipped, part.reason_texts)
                 advance(1, "")
+
+
+def advise_on_shapes(result: CropsResult) -> str:
+    """What to do where most images have the shape of a photograph, not of a person; "" where they have not."""
+    if 2 * result.wide <= result.added:
+        return ""
+    return (
+        f"{result.wide:,} of {result.added:,} images are wider than high: are they whole photographs? A search looks "
+        "at images of one person each; cut the people out first."
+    )
 
 
 def _look_at(folder: PartFolder, processes: Processes) -> CropsResult:
