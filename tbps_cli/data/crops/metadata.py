@@ -18,6 +18,7 @@ from typing import BinaryIO, Literal
 
 import numpy as np
 
+from tbps_cli.data.lists import forms_of
 from tbps_cli.errors import DataError
 
 Kind = Literal["number", "text"]
@@ -79,7 +80,7 @@ class Metadata:
 
     def cells_of(self, names: Sequence[str]) -> dict[str, np.ndarray]:
         """Each column's values for n names: (n,) float64, NaN where unknown, or (n,) str objects, "" where unknown."""
-        rows = [self._find(name) for name in names]
+        rows = [next(filter(None, map(self._find, forms_of(name))), None) for name in names]
         self.missing += sum(row is None for row in rows)
         values: dict[str, np.ndarray] = {}
         for column, kind in self.columns.items():

@@ -11,6 +11,7 @@ import numpy as np
 
 from tbps_cli.data.crops.listing import Crops
 from tbps_cli.data.crops.metadata import Metadata
+from tbps_cli.data.lists import same_letters
 from tbps_cli.errors import DataError, FeatureError, FeatureMismatchError
 from tbps_cli.features import FeatureFile, FeatureWriter, open_features
 from tbps_cli.features.layout import HASH_BYTES
@@ -140,16 +141,19 @@ class ExistingGallery:
             writer.add_skipped([name for name, _ in told], [reason for _, reason in told])
 
     def _find(self, name: str) -> int:
-        """The row of the listing that has a name."""
+        """The row of the listing that has a name, or else the same letters."""
         digest = _digest(name)
         place = int(np.searchsorted(self._sorted, digest))
+        alike = ABSENT
         while place < len(self._sorted) and self._sorted[place] == digest:
             row = int(self._order[place])
             if self._crops.name(row) == name:
                 return row
+            if same_letters(self._crops.name(row)) == same_letters(name):
+                alike = row
             place += 1
-        return ABSENT
+        return alike
 
 
 def _digest(name: str) -> np.uint64:
-    return np.uint64(int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big"))
+    return np.uint64(int.from_bytes(hashlib.blake2b(same_letters(name).encode(), digest_size=8).digest(), "big"))
