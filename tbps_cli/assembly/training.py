@@ -26,6 +26,7 @@ from tbps_cli.proximity.augment.mixup import FeatureMixup, PairMixup
 from tbps_cli.recipe import Recipe
 from tbps_cli.runtime import Progress, autocast
 from tbps_cli.training import optim
+from tbps_cli.training.batches.camera import Camera
 from tbps_cli.training.batches.loader import PairLoader
 from tbps_cli.training.batches.sampler import PersonSampler, ProximitySampler, Sampler, ShuffleSampler
 from tbps_cli.training.trainer import Trainer
@@ -124,6 +125,7 @@ def build_loader(
         seed=recipe.seed,
         workers=recipe.data.workers,
         augment_caption=build_caption_augmenter(recipe),
+        change_images=build_camera(recipe),
         mixup=build_pair_mixup(recipe),
         rank=processes.rank,
         count=processes.count,
@@ -218,6 +220,10 @@ def build_sampler(recipe: Recipe, records: Sequence[PersonRecord]) -> Sampler:
 
 def build_caption_augmenter(recipe: Recipe) -> CaptionAugmenter | None:
     return CaptionAugmenter(**recipe.captions.model_dump()) if recipe.captions else None
+
+
+def build_camera(recipe: Recipe) -> Camera | None:
+    return Camera(**recipe.camera.model_dump()) if recipe.camera else None
 
 
 def build_pair_mixup(recipe: Recipe) -> PairMixup | None:

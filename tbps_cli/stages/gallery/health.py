@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tbps_cli.assembly.shipped import checkpoint_folder
 from tbps_cli.assembly.zero_shot import is_zero_shot
 from tbps_cli.cells import clean, kind_of, number_text
 from tbps_cli.checkpoint import open_checkpoint
@@ -171,7 +172,7 @@ def _check_checkpoint(info: FeatureInfo) -> list[str]:
     if is_zero_shot(info.checkpoint):
         return []  # the weights lie on a hub, perhaps
     try:
-        checkpoint = open_checkpoint(Path(info.checkpoint))
+        checkpoint = open_checkpoint(checkpoint_folder(info.checkpoint))
     except CheckpointError as error:
         return [f"its checkpoint cannot be opened: {error} If it has been moved, searches need --checkpoint."]
     if info.checkpoint_sha256 not in checkpoint.fingerprints:
