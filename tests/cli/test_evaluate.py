@@ -199,3 +199,29 @@ def test_outputs_that_cannot_be_are_said_before_the_work(tiny: TinyRun, tmp_path
     same = tmp_path / "same"
     assert "asked for twice" in fail_tbps("evaluate", tiny.gallery, "--html", same, "--per-query", same)
     assert not same.exists()
+
+
+@pytest.mark.parametrize(
+    ("captions", "counted"),
+    [
+        (["lorem ipsum dolor sit amet", "a lorem"], (2, 2, 2, 0)),
+        (["a woman in a red coat", "a womann in a red coat", "red " * 200], (3, 1, 0, 1)),
+    ],
+)
+def test_captions_that_the_model_cannot_read_are_counted(
+    captions: list[str], counted: tuple[int, ...], own: Path, tiny: TinyRun, tmp_path: Path
+) -> None:
+    (row, *_) = [json.loads(line) for line in own.read_text().splitlines()]
+    mine, page = write_rows(own.parent / "few.jsonl", [{**row, "captions": captions}]), tmp_path / "page.html"
+    arguments = ["evaluate", "--checkpoint", tiny.run / "best", "--dataset", mine, "--root", own.parent]
+    result = run_tbps(*arguments, "--json", "--html", page)
+    (found,) = json.loads(result.stdout)
+    assert tuple(found["captions"].values()) == counted
+    number, unknown, all_unknown, cut = counted
+    said = (
+        f"of {number} captions {unknown} hold words that the model does not know, {all_unknown} no word that it does "
+        f"know, and {cut} were cut"
+    )
+    assert "few.jsonl test · best, epoch" in result.stderr
+    assert said in result.stderr
+    assert said[1:] in page.read_text()

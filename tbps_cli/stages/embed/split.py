@@ -35,6 +35,36 @@ class EmbedResult(Result):
     captions: int
 
 
+@dataclass(frozen=True)
+class CaptionCounts(Result):
+    """How many captions a model can read: all, those with unknown words, those with nothing else, those that are cut.
+
+    Function words alone are nothing.
+    """
+
+    captions: int
+    with_unknown: int
+    all_unknown: int
+    cut: int
+
+    def __str__(self) -> str:
+        return (
+            f"of {self.captions:,} captions {self.with_unknown:,} hold words that the model does not know, "
+            f"{self.all_unknown:,} no word that it does know, and {self.cut:,} were cut"
+        )
+
+
+def count_captions(tokenizer: Tokenizer, captions: Sequence[str]) -> CaptionCounts:
+    """Read captions as the model does."""
+    readings = [tokenizer.read(caption) for caption in captions]
+    return CaptionCounts(
+        len(readings),
+        sum(bool(reading.unknown) for reading in readings),
+        sum(not reading.says_something for reading in readings),
+        sum(reading.is_cut for reading in readings),
+    )
+
+
 def embed_dataset(
     checkpoint: str | Path,
     dataset: str,
@@ -53,6 +83,8 @@ def embed_dataset(
     records = select_split(records, split, dataset=dataset)
     refuse_repeats(records, dataset=dataset)
     captions = flatten_captions(records)
+    if captions.captions:
+        progress.note(f"{dataset} {split}: {count_captions(encoder.tokenizer, captions.captions)}")
     info = describe(encoder, dataset=dataset, split=split, root=source.folder)
     with FeatureWriter(out, info, encoder.model.embedding_dim, overwrite=overwrite) as writer:
         with progress.track("embedding images", len(records)) as advance:
