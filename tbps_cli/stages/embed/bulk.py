@@ -104,7 +104,7 @@ def embed_crops(
             _check_out(out, append=append, overwrite=overwrite)
             existing = ExistingGallery(out) if append else None
             crops = list_crops(sources, root=existing.root if existing else root, stdin=stdin)
-            encoder = load_encoder(checkpoint, torch_device, text=False)
+            encoder = load_encoder(checkpoint, torch_device, text=False, note=progress.note)
             if existing is not None:
                 existing.match(crops, encoder.checkpoint.fingerprints, encoder.model.embedding_dim)
         job = _Job(encoder, crops, folder, batch, compile, workers, strict, append or overwrite, existing, metadata)

@@ -78,7 +78,7 @@ def embed_dataset(
     progress: Progress = SILENCE,
 ) -> EmbedResult:
     """Embed the images and the captions of one split."""
-    encoder = load_encoder(checkpoint, find_device(device))
+    encoder = load_encoder(checkpoint, find_device(device), note=progress.note)
     source, records = open_dataset(dataset, root, progress)
     records = select_split(records, split, dataset=dataset)
     refuse_repeats(records, dataset=dataset)

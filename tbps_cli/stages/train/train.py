@@ -106,7 +106,13 @@ def _train(
     tokenizer = build_tokenizer(recipe, (caption for record in train_records for caption in record.captions))
     torch.manual_seed(recipe.seed)
     trainer = build_trainer(
-        recipe, train_records, tokenizer, device, pretrained=not run.last.exists(), processes=processes
+        recipe,
+        train_records,
+        tokenizer,
+        device,
+        pretrained=not run.last.exists(),
+        processes=processes,
+        note=progress.note,
     )
     position = resume_training(run, trainer, tokenizer, processes, digest_proximity(recipe))
     if position.epoch or position.batch:
