@@ -27,7 +27,7 @@ setup(
         "tbps_cli": ["report/*.css", "proximity/lexicon/*.txt", "proximity/diffusion/toypedes/**/*"],
         "tbps_cli.recipes": ["*.yaml", "**/*.yaml"],
     },
-    entry_points={"console_scripts": ["tbps = tbps_cli.cli.main:tbps"]},
+    entry_points={"console_scripts": ["tbps = tbps_cli.__main__:main"]},
     install_requires=[
         "torch>=2.4",
         "open_clip_torch>=2.32",

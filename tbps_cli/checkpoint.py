@@ -27,8 +27,9 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError
 
 from tbps_cli import __version__
-from tbps_cli.errors import CheckpointError
-from tbps_cli.files import exists, is_file, replaced_place, restore_folder, unwritable, whole_folder
+from tbps_cli.errors import CheckpointError, OutputError
+from tbps_cli.files import replaced_place, restore_folder, unwritable, whole_folder
+from tbps_cli.paths import exists, is_file, list_folder, open_file, read_text, refuse_closed, size_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,6 +38,8 @@ FORMAT_VERSION = 2
 READABLE = (1, FORMAT_VERSION)  # 1: tbps 0.1.0, without model.yaml
 MANIFEST, MODEL, RECIPE, VOCABULARY = "manifest.json", "model.yaml", "recipe.yaml", "vocabulary.txt"
 WEIGHTS = ("image_encoder.safetensors", "text_encoder.safetensors")
+LARGEST_TEXT = 64 << 20  # bytes of a text file; the largest vocabulary of open_clip's models has half of it
+AGAIN = "Train again, or fetch the file again."
 
 
 @dataclass(frozen=True)
@@ -61,36 +64,34 @@ class Checkpoint:
         """The tensors of `name`.safetensors. Raises CheckpointError."""
         from safetensors.torch import load_file
 
-        path = self._verified(f"{name}.safetensors")
+        path = self.find(f"{name}.safetensors")
         try:
             return load_file(path)
         except (SafetensorError, OSError, ValueError) as error:
-            raise CheckpointError(f"{path}: damaged ({error}). Train again, or fetch the file again.") from None
+            raise CheckpointError(f"{path}: damaged ({error}). {AGAIN}") from None
 
     def read_text(self, name: str) -> str:
         """The text file `name`. Raises CheckpointError."""
-        path = self._verified(name)
-        try:
-            return path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise CheckpointError(f"{path}: cannot be read ({error}).") from None
+        return read_text(self.find(name), CheckpointError, AGAIN, most=LARGEST_TEXT)
 
     def read_json(self, name: str) -> dict[str, Any]:
         """The JSON object in file `name`. Raises CheckpointError."""
         return _parse_object(self.read_text(name), self.folder / name)
 
-    def _verified(self, name: str) -> Path:
+    def size_of(self, *names: str) -> int:
+        """Bytes of these files, which are not read. Raises CheckpointError for one that is not there."""
+        return sum(size_of(self.folder / name, CheckpointError, AGAIN) for name in names)
+
+    def find(self, name: str) -> Path:
+        """Where the file `name` lies, whose sha256 was compared. Raises CheckpointError."""
         path = self.folder / name
         if name not in self.digests:
             raise CheckpointError(f"{self.folder}: holds no {name}; this checkpoint was saved without it.")
-        try:
-            digest = _sha256(path)
-        except OSError as error:
-            raise CheckpointError(f"{path}: cannot be read ({error.strerror}).") from None
+        digest = _sha256(path)
         if digest != self.digests[name]:
             raise CheckpointError(
                 f"{path}: damaged or changed; its sha256 is {digest[:12]}…, the manifest says "
-                f"{self.digests[name][:12]}…. Train again, or fetch the file again."
+                f"{self.digests[name][:12]}…. {AGAIN}"
             )
         return path
 
@@ -128,8 +129,8 @@ def write_manifest(folder: Path, formerly: Sequence[str] = ()) -> dict[str, str]
 
 
 def digest_files(folder: Path) -> dict[str, str]:
-    """The sha256 of the files of a checkpoint that is being written, by name. Raises OSError."""
-    return {path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST}
+    """The sha256 of the files of a checkpoint that is being written, by name. Raises CheckpointError."""
+    return {path.name: _sha256(path) for path in list_folder(folder, OutputError) if path.name != MANIFEST}
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
@@ -139,7 +140,8 @@ def open_checkpoint(path: Path) -> Checkpoint:
     """
     folder = path
     for candidate in (path, path / "best", replaced_place(path / "best"), path / "last", replaced_place(path / "last")):
-        if is_file(candidate / MANIFEST):
+        refuse_closed(candidate / MANIFEST, CheckpointError)
+        if exists(candidate / MANIFEST):
             folder = candidate
             break
     if not exists(folder):
@@ -149,12 +151,10 @@ def open_checkpoint(path: Path) -> Checkpoint:
             f"{path}: a file; a tbps checkpoint is a folder with {MANIFEST} and safetensors. "
             "Pickled checkpoints (.pt, .pth) are never opened, for they can run code."
         )
-    if not is_file(folder / MANIFEST):
+    if not exists(folder / MANIFEST):
         raise CheckpointError(f"{path}: no checkpoint in it (no {MANIFEST}). A run has one after its first epoch.")
-    try:
-        manifest = _parse_object((folder / MANIFEST).read_text(encoding="utf-8"), folder / MANIFEST)
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{folder / MANIFEST}: cannot be read ({error}).") from None
+    text = read_text(folder / MANIFEST, CheckpointError, AGAIN, most=LARGEST_TEXT)
+    manifest = _parse_object(text, folder / MANIFEST)
     version, digests = manifest.get("format_version"), manifest.get("files")
     if version not in READABLE:
         raise CheckpointError(
@@ -183,10 +183,7 @@ def describe_external(
     """
     weights: dict[str, str] = {}
     for name, path in files.items():
-        try:
-            weights[name] = _sha256(path)
-        except OSError as error:
-            raise CheckpointError(f"{path}: cannot be read ({error.strerror}).") from None
+        weights[name] = _sha256(path)
     formerly = () if before is None else (fingerprint_of(_digest_texts(before) | weights),)
     return Checkpoint(Path(place), _digest_texts(texts) | weights, formerly)
 
@@ -224,9 +221,12 @@ def _digest_texts(texts: Mapping[str, str]) -> dict[str, str]:
 
 def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+    with open_file(path, CheckpointError, AGAIN) as file:
+        try:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be read ({error.strerror}). {AGAIN}") from None
     return digest.hexdigest()
 
 

@@ -19,9 +19,16 @@ prints it and exits with 1; every other exception is a bug of ours and keeps its
 
 from __future__ import annotations
 
+import re
+
+_CREDENTIALS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)\S*@")
+
 
 class TbpsError(Exception):
-    """Something that the user can mend."""
+    """Something that the user can mend. Who asks, with which password, is not repeated of any address."""
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(_CREDENTIALS.sub(r"\1…@", str(message)))
 
 
 class RecipeError(TbpsError):

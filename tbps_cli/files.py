@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import os
 import shutil
 import tempfile
@@ -21,10 +22,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from tbps_cli.errors import OutputError, TbpsError
+from tbps_cli.errors import OutputError
+from tbps_cli.paths import is_file, is_folder, is_link, is_taken
 
 PATIENCE = 10.0  # seconds to wait for a folder: workers of a process that was killed outlive it a little
 PARTIALS = ".*.partial"  # what files and folders are called while they are written
+LONGEST_NAME = 255  # bytes, on nearly every disk
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
 _NO_SYNC = {errno.EACCES, errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}  # of a folder
 _SYNCED_AT_ONCE = 8  # files: a disk writes the journal once for all
@@ -45,7 +48,7 @@ def unwritable(place: Path | str, error: BaseException | str, how: str = "") -> 
 def refuse_to_replace(out: Path, *, overwrite: bool) -> None:
     """Raise OutputError where the file `out` must not be written: ask before the work, not after it."""
     _check_name(out)
-    if not os.path.lexists(out):
+    if not is_taken(out):
         return
     if not is_file(out):  # os.replace would put our file in the place of a device such as /dev/null
         raise OutputError(f"{out} is not a regular file; choose the name of a file that may be written")
@@ -125,12 +128,12 @@ def whole_folder(out: Path, *, overwrite: bool = False, patience: float | None =
 
 def replaced_place(folder: Path) -> Path:
     """Where a folder lies for the moment in which another takes its place."""
-    return folder.with_name(f".{folder.name}.replaced")
+    return beside(folder, "replaced")
 
 
 def restore_folder(folder: Path) -> None:
     """Put back a folder whose replacement was killed between two renames; for the writer alone. Raises OutputError."""
-    if not os.path.lexists(folder) and is_folder(replaced_place(folder)):
+    if not is_taken(folder) and is_folder(replaced_place(folder)):
         try:
             os.rename(replaced_place(folder), folder)
         except OSError as error:
@@ -179,33 +182,18 @@ def scratch_folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def read_whole(path: Path, failure: type[TbpsError], advice: str) -> bytes:
-    """Return the content of a regular file. Raises `failure`, which ends with the advice."""
-    try:
-        if exists(path) and not is_file(path):  # reading a pipe or a device would never end
-            raise failure(f"{path}: not a regular file. {advice}")
-        return path.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: NUL in its name
-        raise failure(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}). {advice}") from None
-
-
-def exists(path: Path) -> bool:
-    """Whether something is there; False where that cannot be found out."""
-    return os.path.exists(path)
-
-
-def is_file(path: Path) -> bool:
-    """Whether a regular file is there, or a link to one; False where that cannot be found out."""
-    return os.path.isfile(path)
-
-
-def is_folder(path: Path) -> bool:
-    """Whether a folder is there, or a link to one; False where that cannot be found out."""
-    return os.path.isdir(path)
+def beside(path: Path, ending: str) -> Path:
+    """The place `.NAME.ending` beside a path; of a name too long for that its beginning, and a digest of all of it."""
+    name, encoded = path.name, path.name.encode("utf-8", "surrogatepass")
+    if len(encoded) + len(ending) + 2 > LONGEST_NAME:
+        digest = hashlib.sha256(encoded).hexdigest()[:16]
+        start = encoded[: LONGEST_NAME - len(ending) - len(digest) - 3].decode("utf-8", "ignore")
+        name = f"{start}-{digest}"
+    return path.with_name(f".{name}.{ending}") if name else path / f".{ending}"
 
 
 def _partial(out: Path) -> Path:
-    return out.with_name(f".{out.name}.partial") if out.name else out / ".partial"
+    return beside(out, "partial")
 
 
 def _check_name(out: Path) -> None:
@@ -215,10 +203,16 @@ def _check_name(out: Path) -> None:
         is_possible = False
     if not is_possible:
         raise OutputError(f"{str(out)!r}: no file can have such a name. Choose another one.")
+    try:
+        os.lstat(out)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:  # a name too long, a closed folder
+        raise unwritable(out, error) from None
 
 
 def _refuse_folder(out: Path, *, overwrite: bool) -> None:
-    if os.path.lexists(out) and not (overwrite and is_folder(out)):
+    if is_taken(out) and not (overwrite and is_folder(out)):
         raise OutputError(f"{out} exists; choose another name, or remove it")
 
 
@@ -288,7 +282,7 @@ def _is_at(path: Path, descriptor: int) -> bool:
 def _put_in_place(partial: Path, out: Path, *, overwrite: bool) -> None:
     """Rename a folder that is whole to `out`; one that has come to be there since is left alone without `overwrite`."""
     replaced = replaced_place(out)
-    if overwrite and os.path.lexists(out):
+    if overwrite and is_taken(out):
         _remove(replaced)
         os.rename(out, replaced)
     try:
@@ -303,7 +297,7 @@ def _put_in_place(partial: Path, out: Path, *, overwrite: bool) -> None:
 
 
 def _remove(path: Path) -> None:
-    if is_folder(path) and not path.is_symlink():
+    if is_folder(path) and not is_link(path):
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)

@@ -14,7 +14,18 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "tbps_cli"
 FILES = sorted(PACKAGE.rglob("*.py"))
 ARCHITECTURE = (PACKAGE.parent / "ARCHITECTURE.md").read_text(encoding="utf-8")
-GROUND = {"errors", "files", "libraries", "processes", "results", "workers", "__version__", ""}  # everybody's
+GROUND = {
+    "errors",
+    "files",
+    "libraries",
+    "memory",
+    "paths",
+    "processes",
+    "results",
+    "workers",
+    "__version__",
+    "",
+}  # everybody's
 # How many things somebody sees on opening a room, `__init__.py` not counted.
 MOST_CHILDREN = {"stages": 12, "data": 13, "proximity": 9, "encoders": 13, "retrieval": 9, "toypedes": 12}
 
@@ -197,8 +208,105 @@ def test_files_alone_renames_syncs_locks_and_makes_temporary_files(tmp_path: Pat
     assert len(disk_calls(bad)) == 5
 
 
+# What asks the disk about a path, and raises where a folder is closed, a name too long or a link a loop.
+ASKING = {"exists", "is_file", "is_dir", "is_symlink", "is_mount", "is_fifo", "is_socket", "lstat", "stat", "samefile"}
+ASKING |= {
+    "resolve",
+    "absolute",
+    "expanduser",
+    "iterdir",
+    "glob",
+    "rglob",
+    "read_bytes",
+    "read_text",
+    "open",
+    "readlink",
+}
+ASKING |= {"cwd", "home"}
+ASKING_OF_OS = {"access", "getcwd", "getcwdb", "listdir", "lstat", "open", "scandir", "stat", "walk"}
+ASKING_OF_PATH = {
+    "abspath",
+    "exists",
+    "getmtime",
+    "getsize",
+    "isdir",
+    "isfile",
+    "islink",
+    "lexists",
+    "realpath",
+    "samefile",
+}
+# What else has a method of such a name.
+OTHERS = (
+    "checkpoint.",
+    "self.",
+    "archive.",
+    "collection.",
+    "links.",
+    "Run.",
+    "GenerationFolder.",
+    "zipfile.",
+    "os.path.",
+)
+ALLOWED = {
+    "cli/main.py": "asks once whether the current folder is there",
+    "cli/streams.py": "puts /dev/null where a stream is closed",
+    "data/crops": "asks the disk once an image, in bytes, for any number of images",
+    "data/checks/files.py": "asks the disk once an image; what it raises is a finding",
+    "data/sources.py": "asks the disk once an image",
+    "report/html.py": "reads a file of this package",
+    "data/transforms.py": "Pillow opens an image; what it raises is caught",
+}
+# What reads files of this package, or makes one anew.
+OWN = ("joinpath('page.css').read_text", "os.access")
+
+
+def questions(path: Path) -> list[str]:
+    """Where a file asks the disk about a path itself."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        owner, _, name = called.rpartition(".")
+        writes = any(isinstance(part, ast.Constant) and part.value in ("w", "a", "wb") for part in node.args)
+        is_asked = not writes and (
+            (owner == "os.path" and name in ASKING_OF_PATH)
+            or (owner == "os" and name in ASKING_OF_OS)
+            or called == "open"
+            or (called == "Image.open" and not ast.unparse(node).startswith("Image.open(io.BytesIO("))
+            or (
+                name in ASKING
+                and owner not in ("", "os", "os.path", "Image")
+                and not f"{owner.rpartition('.')[2]}.".startswith(OTHERS)
+            )
+        )
+        if is_asked:
+            found.append(f"{node.lineno}: {called}")
+    return found
+
+
+def test_paths_alone_asks_the_disk_about_a_path(tmp_path: Path) -> None:
+    asking = {
+        str(path.relative_to(PACKAGE)): found
+        for path in FILES
+        if str(path.relative_to(PACKAGE)) not in ("paths.py", "files.py") and (found := questions(path))
+    }
+    unexplained = {name: found for name, found in asking.items() if not name.startswith(tuple(ALLOWED))}
+    assert unexplained == {}
+    assert not [name for name in ALLOWED if not any(other.startswith(name) for other in asking)]
+    bad = tmp_path / "bad.py"
+    bad.write_text(
+        "a.exists()\nos.stat(a)\nopen(a)\nos.path.isfile(a)\na.b.open('rb')\nImage.open(a)\nos.path.join(a)\n"
+    )
+    assert len(questions(bad)) == 6
+
+
 def test_files_needs_nothing_but_errors_and_the_standard_library() -> None:
     imported = {name.split(".")[0] for _, name in imports_of(PACKAGE / "files.py")}
     assert imported - set(sys.stdlib_module_names) == {"tbps_cli"}
     assert breaches([PACKAGE / "files.py"]) == []
-    assert {name for _, name in imports_of(PACKAGE / "files.py") if name.startswith("tbps_cli")} == {"tbps_cli.errors"}
+    assert {name for _, name in imports_of(PACKAGE / "files.py") if name.startswith("tbps_cli")} == {
+        "tbps_cli.errors",
+        "tbps_cli.paths",
+    }

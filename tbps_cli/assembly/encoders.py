@@ -12,18 +12,28 @@ from tbps_cli.encoders.protocol import Encoder
 from tbps_cli.encoders.small import SmallImageEncoder, SmallTextEncoder
 from tbps_cli.encoders.tokenizer import Tokenizer, WordTokenizer
 from tbps_cli.errors import RecipeError
+from tbps_cli.memory import at_most, machine_memory
 from tbps_cli.recipe import Model
 
 
-def build_dual(model: Model, tokenizer: Tokenizer, *, image: bool = True, text: bool = True) -> DualEncoder:
+def build_dual(
+    model: Model, tokenizer: Tokenizer, *, image: bool = True, text: bool = True, most: int | None = None
+) -> DualEncoder:
     """New encoders with random weights, from torch's generator; only the halves that are asked for.
 
-    Raises RecipeError when they do not embed into the dimensions that the model says.
+    most: numbers that they may hold; None: as many as this machine's memory.
+
+    Raises RecipeError for larger ones, before they are made, or when they do not embed into the dimensions that the
+    model says.
     """
-    dual = DualEncoder(
-        _build_image_encoder(model) if image else None,
-        _build_text_encoder(model, tokenizer) if text else None,
-    )
+    limit = machine_memory() // 4 if most is None else most
+    held = "this machine's memory holds" if most is None else "their weights are"
+    message = f"the encoders would be of more than the {limit:,} numbers that {held}. Choose smaller ones."
+    with at_most(limit, RecipeError, message):
+        dual = DualEncoder(
+            _build_image_encoder(model) if image else None,
+            _build_text_encoder(model, tokenizer) if text else None,
+        )
     for half, encoder, _ in pair_halves(model, dual):
         if encoder.embedding_dim != model.embedding_dim:
             raise RecipeError(

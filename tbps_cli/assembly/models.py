@@ -10,11 +10,12 @@ import torch
 
 from tbps_cli.assembly.encoders import build_dual, build_tokenizer, load_pretrained, pair_halves, read_tokenizer
 from tbps_cli.assembly.zero_shot import is_zero_shot, read_zero_shot
-from tbps_cli.checkpoint import MODEL, RECIPE, VOCABULARY, Checkpoint, open_checkpoint
+from tbps_cli.checkpoint import MODEL, RECIPE, VOCABULARY, WEIGHTS, Checkpoint, open_checkpoint
 from tbps_cli.data.transforms import ImageTransform
 from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.encoders.tokenizer import Tokenizer
 from tbps_cli.errors import CheckpointError, RecipeError
+from tbps_cli.paths import real_path
 from tbps_cli.recipe import Model, Recipe, parse_model, parse_recipe
 
 
@@ -51,14 +52,18 @@ def load_encoder(
     checkpoint = open_checkpoint(Path(path))
     model = read_model(checkpoint)
     tokenizer = read_tokenizer(model, checkpoint.read_text(VOCABULARY))
-    dual = build_dual(model, tokenizer, image=image, text=text)
+    halves = [file for file, is_asked in zip(WEIGHTS, (image, text), strict=True) if is_asked]
+    try:  # a byte may be a number
+        dual = build_dual(model, tokenizer, image=image, text=text, most=checkpoint.size_of(*halves))
+    except RecipeError as error:
+        raise CheckpointError(f"{checkpoint.folder}: its weights do not fit its model: {error}") from None
     for name, encoder, _ in pair_halves(model, dual):
         try:
             encoder.load_state_dict(checkpoint.read_tensors(name))
         except RuntimeError as error:
             raise CheckpointError(f"{checkpoint.folder}/{name}.safetensors does not fit its model: {error}") from None
     dual.eval().requires_grad_(False).to(device)
-    place = str(checkpoint.folder.resolve())
+    place = str(real_path(checkpoint.folder))
     return LoadedEncoder(dual, tokenizer, build_transform(model), model, checkpoint, place)
 
 

@@ -8,17 +8,18 @@ open_clip:FOLDER            as open_clip saves one: its open_clip_config.json te
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 
 from tbps_cli.checkpoint import MODEL, RECIPE, WEIGHTS, Checkpoint, describe_external
 from tbps_cli.errors import CheckpointError
+from tbps_cli.paths import absolute_path, exists, is_file, read_text
 from tbps_cli.recipe import Model, dump_model, parse_model
 from tbps_cli.recipe.version_0_1 import dump_zero_shot_recipe
 
 PREFIX = "open_clip:"
 CONFIG = "open_clip_config.json"
+LARGEST_CONFIG = 1_000_000  # bytes
 _SIZE = re.compile(r"(?P<source>.+)@(?P<height>\d+)x(?P<width>\d+)")
 
 
@@ -40,8 +41,8 @@ def read_zero_shot(place: str) -> tuple[str, Model, Checkpoint]:
     if found := _SIZE.fullmatch(source):
         source, size = found["source"], (int(found["height"]), int(found["width"]))
     name, weights = _find_model(source)
-    if os.path.exists(weights):
-        weights = os.path.abspath(weights)
+    if exists(weights):
+        weights = str(absolute_path(weights))
     sizes = describe_clip(name, weights)
     height, width = size or (sizes.image_height, sizes.image_width)
     encoder = {"kind": "clip", "model": name, "weights": weights}
@@ -67,10 +68,10 @@ def _find_model(source: str) -> tuple[str, str]:
     from tbps_cli.encoders.clip import find_clip_model
 
     config = Path(source) / CONFIG
-    if config.is_file():
+    if is_file(config):
         try:
-            model = find_clip_model(json.loads(config.read_text(encoding="utf-8"))["model_cfg"])
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            model = find_clip_model(json.loads(read_text(config, CheckpointError, most=LARGEST_CONFIG))["model_cfg"])
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise CheckpointError(f"{config}: cannot be read ({error!r}). Fetch the folder again.") from None
         if model is None:
             raise CheckpointError(

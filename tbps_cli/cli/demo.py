@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tbps_cli.cli import options
+from tbps_cli.cli.interrupt import goes_on
 
 
 @click.command()
@@ -32,11 +33,8 @@ def command(fast: bool, out: Path | None, seed: int, device: str, as_json: bool)
     recipe = load_recipe(find_recipe("toy-fast" if fast else "toy"), [f"seed={seed}"])
     folder = out or Path("tbps-demo-fast" if fast else "tbps-demo")
     progress = show.RichProgress()
-    try:
+    with goes_on(f"what is finished is in {folder}. The same command goes on where it was."):
         result = demo(recipe, folder, device=device, progress=progress)
-    except KeyboardInterrupt:
-        progress.note(f"stopped; what is finished is in {folder}. `tbps demo` with the same options goes on.")
-        raise
     if as_json:
         show.print_json(result.as_dict())
         return

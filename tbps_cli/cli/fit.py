@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tbps_cli.cli import options
+from tbps_cli.cli.interrupt import goes_on
 
 
 @click.command()
@@ -50,11 +51,8 @@ def command(
     from tbps_cli.stages.fit.fit import fit
 
     progress = show.RichProgress()
-    try:
+    with goes_on(f"what is finished is in {run}. Go on with: tbps fit {recipe} … --resume"):
         result = fit(resolved, run, root=root, device=device, resume=resume, overwrite=overwrite, progress=progress)
-    except KeyboardInterrupt:
-        progress.note(f"stopped; what is finished is in {run}. Go on with: tbps fit {recipe} … --resume")
-        raise
     if as_json:
         show.print_json(result.as_dict())
     else:

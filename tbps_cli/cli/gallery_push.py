@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tbps_cli.cli import options
+from tbps_cli.cli.interrupt import goes_on
 
 
 @click.command("push")
@@ -39,7 +40,8 @@ def command(gallery: Path, to: str, index: str | None, timeout: int, as_json: bo
     from tbps_cli.stages.gallery.push import push_gallery
 
     progress = show.RichProgress()
-    result = push_gallery(gallery, to, index=index, timeout=timeout, progress=progress)  # type: ignore[arg-type]
+    with goes_on("what was sent is kept there. The same command sends the rest."):
+        result = push_gallery(gallery, to, index=index, timeout=timeout, progress=progress)  # type: ignore[arg-type]
     if as_json:
         show.print_json(result.as_dict())
     else:

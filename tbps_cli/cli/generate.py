@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from tbps_cli.cli import options
+from tbps_cli.cli.interrupt import goes_on
 
 
 @click.command()
@@ -80,7 +81,7 @@ def command(
             click.echo(f"  {shlex.join(words)}")
         return
     folder = out or Path("generated") / Path(dataset).stem
-    try:
+    with goes_on(f"what is finished is in {folder}. The same command without --overwrite goes on where it was."):
         result = generate(
             resolved,
             dataset,
@@ -93,9 +94,6 @@ def command(
             overwrite=overwrite,
             progress=progress,
         )
-    except KeyboardInterrupt:
-        progress.note(f"stopped; what is finished is in {folder}. The same command without --overwrite goes on.")
-        raise
     if result.rank:
         return
     if result.was_finished:

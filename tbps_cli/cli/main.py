@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import click
 
 from tbps_cli import __version__
+from tbps_cli.cli.interrupt import STOPPED, goes_on
 from tbps_cli.cli.printable import printable
+from tbps_cli.cli.streams import Streams, start_again_in_utf8
 from tbps_cli.errors import TbpsError
 
 # Name, module and one-line help: what `tbps --help` shows without importing a command.
@@ -27,11 +34,21 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
-STOPPED = 130  # the exit code of Ctrl-C; 0 done, 1 an error or something named is missing, 2 usage
-
-
 class LazyGroup(click.Group):
     """Imports a command when it is called, and shows a user's error as one message."""
+
+    def main(self, args: Sequence[str] | None = None, *others: Any, **more: Any) -> NoReturn:
+        """Run the command and exit; without arguments it is the program that was started."""
+        if args is None:
+            start_again_in_utf8()
+        with Streams() as streams:
+            try:
+                super().main(args, *others, **more)
+            except SystemExit as end:
+                code = streams.end(int(end.code or 0))
+        if args is None and code == STOPPED:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # another Ctrl-C does not wait for threads that are ending
+        sys.exit(code)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -49,12 +66,17 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         try:
-            return super().invoke(ctx)
-        except TbpsError as error:
-            raise click.ClickException(printable(str(error))) from None
-        except KeyboardInterrupt:
-            click.echo("Stopped by Ctrl-C.", err=True)
-            ctx.exit(STOPPED)
+            os.getcwd()
+        except FileNotFoundError:
+            raise click.ClickException("the current folder is gone: change to one that exists.") from None
+        with goes_on("nothing is left half-written, and the same command begins anew."):
+            try:
+                return super().invoke(ctx)
+            except TbpsError as error:
+                raise click.ClickException(printable(str(error))) from None
+            except click.ClickException as error:
+                error.message = printable(error.message)  # type: ignore[misc]
+                raise
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

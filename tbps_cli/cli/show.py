@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-from tbps_cli.cli.printable import printable
+from tbps_cli.cli.printable import printable, printable_line
 from tbps_cli.runtime import Advance
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from tbps_cli.stages.generate.generate import GenerateResult, PlanResult
     from tbps_cli.stages.search.hits import Hit
     from tbps_cli.stages.train.dry_run import DryRun
+
+
+UNFOLDED = 1 << 20  # characters of a line of a table on a pipe
 
 
 class RichProgress:
@@ -47,23 +52,39 @@ class RichProgress:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on stdout."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+    """One JSON document on stdout; characters that cannot be shown are escaped, numbers that are none are null."""
+    text = json.dumps(_without_nan(value), indent=2, ensure_ascii=False, allow_nan=False, default=str)
+    sys.stdout.write(re.sub(r"[^\n -~]", _as_json, text) + "\n")
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _as_json(match: re.Match[str]) -> str:
+    """The character, or its escape where it is a control, directs text, or is none of the stream's encoding."""
+    character = match[0]
+    try:
+        character.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(character)[1:-1]
+    return character if character.isprintable() else json.dumps(character)[1:-1]
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:
     """A table on stdout; the columns numbered in `right` are aligned to the right."""
-    table = Table(
-        header_style="bold",
-        box=None,
-        pad_edge=False,
-    )
+    is_terminal = sys.stdout.isatty()
+    table = Table(header_style="bold", box=None, pad_edge=False)
     for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number in right else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if number in right else "left"
+        table.add_column(_plain(column), justify=justify, overflow="fold", no_wrap=not is_terminal)
     for row in rows:
         table.add_row(*[_plain(cell) for cell in row])
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    console.print(table)
+    Console(highlight=False, width=None if is_terminal else UNFOLDED).print(table)
 
 
 def percent(fraction: float | None) -> str:
@@ -75,7 +96,7 @@ def _plain(cell: str) -> str:
     """Text as it stands, on one line: no markup, no control characters."""
     from rich.markup import escape
 
-    return escape(printable(cell.replace("\n", "\r")))
+    return escape(printable_line(cell))
 
 
 def print_hits(hits: Sequence[Hit]) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tbps_cli.cli.printable import printable
+from tbps_cli.cli.printable import printable_line
 from tbps_cli.cli.show import RichProgress, percent, print_table
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def print_facts(facts: GalleryFacts) -> None:
         ["images", f"{facts.images:,}" + (f", {facts.skipped:,} skipped" if facts.skipped else "")],
         ["captions", f"{facts.captions:,}"],
         ["people", f"{facts.people:,}" if facts.people else "unknown"],
-        ["vectors", f"{facts.dimensions} dimensions"],
+        ["vectors", f"{facts.dimensions} dimensions, precision {facts.precision or 'unknown'}"],
         ["size", f"{facts.bytes / 1e6:,.1f} MB, format {facts.format}"],
         ["created", f"{facts.created} by tbps {facts.tbps_version}"],
         ["of", " ".join(filter(None, (facts.dataset, facts.split, "below" if facts.dataset else "", facts.root)))],
@@ -37,7 +37,7 @@ def print_facts(facts: GalleryFacts) -> None:
     ]
     print_table(["gallery", ""], rows)
     for problem in facts.problems:
-        click.echo(f"\n! {_line(problem)}")
+        click.echo(f"\n! {printable_line(problem)}")
     if not facts.problems:
         click.echo("\nNothing wrong at a glance.")
 
@@ -45,7 +45,7 @@ def print_facts(facts: GalleryFacts) -> None:
 def print_health(health: GalleryHealth) -> None:
     """What is wrong, and how much was looked at."""
     for finding in health.findings[:SHOWN]:
-        click.echo(f"✗ {_line(str(finding))}")
+        click.echo(f"✗ {printable_line(str(finding))}")
     if len(health.findings) > SHOWN:
         click.echo(f"  and {len(health.findings) - SHOWN:,} more: --json lists them")
     if health.missing:
@@ -63,7 +63,7 @@ def print_dropped(result: DropResult, progress: RichProgress) -> None:
     if result.unknown:
         progress.note(f"{len(result.unknown):,} names were not in {result.gallery}:")
         for name in result.unknown[:SHOWN]:
-            progress.note(f"  {_line(name)}")
+            progress.note(f"  {printable_line(name)}")
     if result.index is not None:
         progress.note(f"removed {result.index}, which no longer fits: tbps gallery index {result.gallery}")
 
@@ -75,11 +75,6 @@ def _describe(kind: str, examples: tuple[str, ...]) -> str:
 
 def _print_names(names: tuple[str, ...], count: int) -> None:
     for name in names[:SHOWN]:
-        click.echo(f"  {_line(name)}")
+        click.echo(f"  {printable_line(name)}")
     if count > SHOWN:
         click.echo(f"  and {count - SHOWN:,} more: --json lists them")
-
-
-def _line(text: str) -> str:
-    """A stranger's text on one line of a terminal."""
-    return printable(text).replace("\n", "�")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tbps_cli.cli import options
+from tbps_cli.cli.interrupt import goes_on
 
 
 @click.command()
@@ -62,11 +63,8 @@ def command(
         return
     from tbps_cli.stages.train.train import train
 
-    try:
+    with goes_on(f"what is finished is in {run}. Go on with: tbps train {recipe} … --resume"):
         result = train(resolved, run, root=root, device=device, resume=resume, overwrite=overwrite, progress=progress)
-    except KeyboardInterrupt:
-        progress.note(f"stopped; what is finished is in {run}. Go on with: tbps train {recipe} … --resume")
-        raise
     if result.rank:
         return
     if as_json:

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tbps_cli import paths
 from tbps_cli.data.layouts import Layout, explain_origin, find_layout
 from tbps_cli.data.records import SPLITS, PersonRecord
 from tbps_cli.errors import DataError
+from tbps_cli.paths import find_matches, is_file
 
 LARGEST_FILE = 1 << 29  # bytes of annotations; the largest published ones have a tenth of it
 UNSPLIT = "caption_all.json"  # what the authors' archive of CUHK-PEDES holds beside, or instead of, reid_raw.json
@@ -88,25 +90,15 @@ def read_json(path: Path) -> Any:
 
 def read_whole(path: Path) -> bytes:
     """The bytes of an annotation file. Raises DataError for one that is unreadable or much too large."""
-    try:
-        if not path.is_file():  # reading a pipe or device would never end
-            raise DataError(f"{path}: {'not a regular file' if path.exists() else 'no such file'}.")
-        if path.stat().st_size > LARGEST_FILE:
-            raise DataError(
-                f"{path}: {path.stat().st_size:,} bytes, and annotations have at most {LARGEST_FILE:,}. "
-                "This is another file, or it should be split."
-            )
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}). Check the disk and its permissions.") from None
+    return paths.read_whole(path, DataError, most=LARGEST_FILE)
 
 
 def _find_annotations(layout: Layout, folder: Path) -> Path:
     for pattern in layout.annotations:
-        found = sorted(path for path in folder.glob(pattern) if path.is_file())
+        found = [path for path in find_matches(folder, pattern) if is_file(path)]
         if len(found) == 1:
             return found[0]
-    if (folder / UNSPLIT).is_file() and layout.folder == "CUHK-PEDES":
+    if is_file(folder / UNSPLIT) and layout.folder == "CUHK-PEDES":
         raise DataError(f"{folder / UNSPLIT}: {_explain_no_split(layout, [])}")
     raise DataError(f"{folder}: holds no {layout.annotations[0]}. {explain_origin(layout, folder)}")
 

@@ -22,7 +22,7 @@ from tbps_cli.data.annotations import read_whole
 from tbps_cli.data.records import PersonRecord
 from tbps_cli.data.tables import read_table
 from tbps_cli.errors import DataError
-from tbps_cli.files import exists
+from tbps_cli.paths import exists
 
 RECORDS = "records.jsonl"  # of a folder that `tbps generate` wrote
 

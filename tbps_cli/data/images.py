@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from tbps_cli.data.transforms import ImageTransform
 from tbps_cli.errors import DataError, OutputError
 from tbps_cli.files import scratch_file
+from tbps_cli.workers import starting_workers
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,9 @@ class PixelReader:
     def read(self, batches: Sequence[Sequence[int]]) -> Iterator[PixelBatch]:
         """The images of each batch; one reading at a time."""
         self._batches[:] = batches
-        for batch, (pixels, unreadable) in zip(batches, self._loader, strict=True):
+        with starting_workers():
+            read = iter(self._loader)
+        for batch, (pixels, unreadable) in zip(batches, read, strict=True):
             rows = tuple(row for position, row in enumerate(batch) if position not in unreadable)
             yield PixelBatch(rows, pixels, tuple(unreadable.values()), tuple(unreadable))
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tbps_cli.data.records import Split
 from tbps_cli.errors import DataError
+from tbps_cli.paths import absolute_path, is_folder, real_path
 
 
 @dataclass(frozen=True)
@@ -97,21 +98,21 @@ def data_root(root: Path | None) -> Path:
 def place_of(dataset: str, root: Path | None) -> Path:
     """Where a data set lies, or would lie: below the root, or the root itself when it bears its name."""
     layout, root = find_layout(dataset), data_root(root)
-    is_itself = layout.folder in (root.name, os.path.basename(os.path.realpath(root)))
+    is_itself = layout.folder in (root.name, real_path(root).name)
     return root if is_itself else root / layout.folder
 
 
 def find_dataset(dataset: str, root: Path | None) -> Path:
     """The data set's own folder. Raises DataError with the tree that is expected and whom to ask."""
     folder = place_of(dataset, root)
-    if folder.is_dir():
+    if is_folder(folder):
         return folder
     raise DataError(f"{dataset}: not found. {explain_origin(find_layout(dataset), folder)}")
 
 
 def explain_origin(layout: Layout, folder: Path) -> str:
     """What belongs into the folder, whom to ask for it, and under which licence."""
-    place = folder.absolute()
+    place = absolute_path(folder)
     return (
         "Expected:\n"
         f"  {place}/{layout.annotations[0]}\n"

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from tbps_cli.errors import DataError, TbpsError
+from tbps_cli.paths import is_taken
 
 LONGEST_LINE = 1 << 16  # characters
 COMMENT = "#"
@@ -100,13 +101,13 @@ def same_letters(name: str) -> str:
 
 def find_path(path: bytes) -> bytes:
     """The path of something that is there, of which each part has the letters of `path`; `path` where nothing is."""
-    if path.isascii() or os.path.lexists(path):
+    if path.isascii() or is_taken(path):
         return path
     found = b"/" if path.startswith(b"/") else b""
     for part in path.split(b"/"):
         text = part.decode("utf-8", "surrogateescape")
         forms = (part, *(in_bytes(unicodedata.normalize(form, text)) for form in ("NFC", "NFD")))
-        there = next((form for form in forms if os.path.lexists(os.path.join(found, form))), None)
+        there = next((form for form in forms if is_taken(os.path.join(found, form))), None)
         if there is None:
             return path
         found = os.path.join(found, there)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from tbps_cli.data.crops.decoding import SUFFIXES
 from tbps_cli.data.layouts import LAYOUTS, find_dataset, find_layout
 from tbps_cli.data.records import UNKNOWN_PERSON, PersonRecord
 from tbps_cli.errors import DataError
-from tbps_cli.files import exists, is_folder
+from tbps_cli.paths import exists, is_file, is_folder
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Source:
         """Read all records. Raises DataError when there are none to read."""
         if self.is_published:
             return read_annotations(self.name, self.folder)
-        if os.path.isdir(self.name):
+        if is_folder(self.name):
             names = find_images(self.folder)
             return Reading(
                 self.folder, [PersonRecord(self.folder, name, (), UNKNOWN_PERSON, None) for name in names], []
@@ -56,7 +55,7 @@ def find_source(dataset: str, root: Path | None) -> Source:
     Raises DataError when it is not there.
     """
     path = Path(dataset)
-    if dataset and dataset not in LAYOUTS and os.path.isdir(path):
+    if dataset and dataset not in LAYOUTS and is_folder(path):
         return Source(dataset, path)
     if dataset not in LAYOUTS and path.suffix.lower() in tables.SUFFIXES:
         return Source(dataset, root or path.parent)
@@ -78,7 +77,7 @@ def find_images(folder: Path) -> list[str]:
     names = sorted(
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and path.is_file()
+        if path.suffix.lower() in SUFFIXES and is_file(path)
     )
     if not names:
         raise DataError(f"{folder}: no image in it or below it ({', '.join(SUFFIXES)}).")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,8 @@ from tbps_cli.errors import DataError
 
 SUFFIXES = (".jsonl", ".csv")
 DELIMITERS = ",;\t"
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")  # how a cell begins that spreadsheets calculate
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 @dataclass
@@ -139,13 +142,24 @@ def _csv_rows(text: str, path: Path) -> Iterator[tuple[int, Any]]:
 
 def _from_cells(cells: dict[str, str]) -> dict[str, Any]:
     """A line of CSV as one of JSON: an empty cell says nothing, and ids are numbers."""
-    row: dict[str, Any] = {"image": cells["image"], "captions": [cells["caption"]] if cells["caption"].strip() else []}
+    image, caption = from_cell(cells["image"]), from_cell(cells["caption"])
+    row: dict[str, Any] = {"image": image, "captions": [caption] if caption.strip() else []}
     for key in ("person_id", "split"):
         if cells.get(key, "").strip():
             row[key] = cells[key].strip()
     if row.get("person_id", "").isascii() and row.get("person_id", "").isdigit():
         row["person_id"] = int(row["person_id"]) if len(row["person_id"]) < 20 else 2**63
     return row
+
+
+def to_cell(text: str) -> str:
+    """Text as a cell of CSV that no spreadsheet takes for a formula: an apostrophe comes first, but before a number."""
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+
+
+def from_cell(cell: str) -> str:
+    """The text that `to_cell` made a cell of."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def _add(found: dict[str, _Image], line: int, row: Any) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from tbps_cli.data.crops.decoding import FORMATS, LARGEST_IMAGE, to_rgb
 from tbps_cli.errors import DataError
+from tbps_cli.paths import exists, is_file
 
 
 def read_image(path: Path, *, smallest: tuple[int, int] | None = None) -> Image.Image:
@@ -24,7 +25,7 @@ def read_image(path: Path, *, smallest: tuple[int, int] | None = None) -> Image.
     Raises DataError naming the file, for anything that is not a readable image.
     """
     try:
-        if not path.is_file() and path.exists():  # reading a pipe or a device would never end
+        if not is_file(path) and exists(path):  # reading a pipe or a device would never end
             raise DataError(f"{path}: not a regular file.")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)

@@ -21,6 +21,7 @@ from tbps_cli.encoders.protocol import Encoded
 from tbps_cli.encoders.weights import find_file, load_strictly
 from tbps_cli.errors import CheckpointError, RecipeError
 from tbps_cli.libraries import import_transformers
+from tbps_cli.paths import read_text
 
 POSITIONS = 512  # how many BERT was trained with; kept whole, whatever the context length
 # Heads that guess words and sentences, and counters that old versions of transformers saved.
@@ -42,6 +43,7 @@ _SHARED = {
     "is_decoder": False,
 }
 _LARGEST = 1_000_000
+LARGEST_CONFIG = 1_000_000  # bytes
 
 
 class BertTextEncoder(nn.Module):
@@ -166,8 +168,8 @@ def bert_sizes(source: str | Path) -> dict[str, int | float]:
     """
     path = find_file(source, ["config.json"])
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        config = json.loads(read_text(path, CheckpointError, most=LARGEST_CONFIG))
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: cannot be read as JSON ({error}). Download it again.") from None
     if not isinstance(config, dict):
         raise CheckpointError(f"{path}: not the config.json of a model.")

@@ -7,7 +7,6 @@ are refused.
 
 from __future__ import annotations
 
-import os
 import re
 import struct
 import warnings
@@ -22,6 +21,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tbps_cli.errors import CheckpointError
+from tbps_cli.paths import is_file, is_folder, list_folder, open_file, refuse_closed, size_of
 
 # What a folder calls its weights, the likeliest first. A folder of the hub may hold both kinds: then `model` is
 # the timm or transformers model and `open_clip_model` the pair that open_clip reads.
@@ -66,12 +66,9 @@ def read_weights(source: str | Path, names: Sequence[str] = WEIGHT_FILES) -> dic
     path = find_file(source, names)
     if path.suffix.lower() not in _SUFFIXES:
         raise CheckpointError(f"{path}: not a weights file; give one that ends in {', '.join(_SUFFIXES)}.")
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            start = file.read(64)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror}).") from None
+    size = size_of(path, CheckpointError)
+    with open_file(path, CheckpointError) as file:
+        start = file.read(64)
     if not start:
         raise CheckpointError(f"{path}: empty. Download it again.")
     if start.startswith(b"version https://git-lfs"):
@@ -138,10 +135,11 @@ def find_file(source: str | Path, names: Sequence[str]) -> Path:
 
     Raises CheckpointError when there is none.
     """
-    if os.path.isfile(source):  # unlike Path.is_file, never raises
+    if is_file(source):
         return Path(source)
-    if os.path.isdir(source):
+    if is_folder(source):
         return _find_in_folder(Path(source), names)
+    refuse_closed(source, CheckpointError)
     name = source if isinstance(source, str) and not source.startswith(".") and not source.endswith(_SUFFIXES) else ""
     if match := _HUB_NAME.fullmatch(name):
         return _find_on_hub(match["name"], match["revision"], names)
@@ -152,10 +150,7 @@ def find_file(source: str | Path, names: Sequence[str]) -> Path:
 
 
 def _find_in_folder(folder: Path, names: Sequence[str]) -> Path:
-    try:
-        found = sorted(path.name for path in folder.iterdir() if path.is_file())
-    except OSError as error:
-        raise CheckpointError(f"{folder}: cannot be read ({error.strerror}).") from None
+    found = [path.name for path in list_folder(folder, CheckpointError) if is_file(path)]
     for name in names:
         if name in found:
             return folder / name
@@ -216,7 +211,7 @@ def _read_torch(path: Path) -> object:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 unpacked = sum(entry.file_size for entry in archive.infolist())
-            if unpacked > path.stat().st_size:  # torch compresses nothing
+            if unpacked > size_of(path, CheckpointError):  # torch compresses nothing
                 raise CheckpointError(f"{path}: a compressed archive, which torch never writes. Download it again.")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

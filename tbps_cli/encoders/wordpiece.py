@@ -26,7 +26,9 @@ from tbps_cli.encoders.words import (
     unknown_query,
 )
 from tbps_cli.errors import CheckpointError, QueryError, RecipeError
+from tbps_cli.paths import read_text
 
+LARGEST_VOCABULARY = 16 << 20  # bytes; that of a BERT of a hundred languages has one million
 PADDING, UNKNOWN, START, END = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
 
 
@@ -61,9 +63,7 @@ class WordPieceTokenizer:
         """
         path = find_file(source, ["vocab.txt"])
         try:
-            tokenizer = cls.from_text(path.read_text(encoding="utf-8"), context_length)
-        except (OSError, UnicodeDecodeError) as error:
-            raise CheckpointError(f"{path}: cannot be read ({error}).") from None
+            tokenizer = cls.from_text(read_text(path, CheckpointError, most=LARGEST_VOCABULARY), context_length)
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}") from None
         capitals = sum(piece != piece.lower() for piece in tokenizer.vocabulary if not piece.startswith("["))

@@ -17,7 +17,8 @@ This docstring is the one definition of the file, format 2 (N images, M captions
 
 Everything but `features` carries HDF5's fletcher32; nothing is compressed. A file has images or captions or
 both, and neither is empty. Attributes of the file: `format_version` (integer) and the fields of `FeatureInfo`
-(strings). The bytes of a file depend on its rows and its `FeatureInfo` alone, not on how they were added.
+(strings; `precision` is absent where it is unknown). The bytes of a file depend on its rows and its `FeatureInfo`
+alone, not on how they were added.
 
 Format 1 is read as well: its names are variable-length strings (`/images/names`), its features lie in chunks
 with fletcher32, and it has neither checksums, hashes, columns nor skipped images.
@@ -32,7 +33,7 @@ compared. Rows are checked to be unit vectors and never normalised.
 
 from __future__ import annotations
 
-from tbps_cli.features.combine import merge, select
+from tbps_cli.features.combine import join_precisions, merge, select
 from tbps_cli.features.layout import FeatureInfo
 from tbps_cli.features.reader import FeatureFile, SkippedImages, open_features
 from tbps_cli.features.table import Column, FeatureTable, Finding
@@ -48,6 +49,7 @@ __all__ = [
     "Finding",
     "SkippedImages",
     "Texts",
+    "join_precisions",
     "merge",
     "open_features",
     "select",

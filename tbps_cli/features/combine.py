@@ -132,6 +132,12 @@ def _copy_skipped(file: FeatureFile, writer: FeatureWriter, prefix: str) -> None
             writer.add_skipped([prefix + name for name in names], reasons)
 
 
+def join_precisions(*precisions: str) -> str:
+    """What is said of rows that were made at these; "" where none is known."""
+    known = {part for one in precisions for part in (one or "unknown").split(", ")}
+    return "" if known == {"unknown"} else ", ".join(sorted(known))
+
+
 def _common_info(files: Sequence[FeatureFile]) -> tuple[FeatureInfo, list[str]]:
     """Where the merged features come from, and what is put before the names of each file."""
     first = files[0]
@@ -164,6 +170,7 @@ def _common_info(files: Sequence[FeatureFile]) -> tuple[FeatureInfo, list[str]]:
             first.info,
             root=root,
             split=first.info.split if len(splits) == 1 else "",
+            precision=join_precisions(*(file.info.precision for file in files)),
             created=max(file.info.created for file in files),
         ),
         prefixes,

@@ -18,7 +18,9 @@ import numpy as np
 
 from tbps_cli.errors import FeatureError
 from tbps_cli.features.layout import HDF5_FAILURES, UTF8, is_unicode
-from tbps_cli.files import is_file
+from tbps_cli.paths import exists, is_file, is_folder, refuse_closed, size_of
+
+SEVERAL = "several: --gallery a.h5 --gallery b.h5"
 
 
 class RefusedError(FeatureError):
@@ -39,7 +41,7 @@ class Container:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.file = self._open()
-        self._stamp = self._read_stamp()
+        self.stamp = self._read_stamp()
 
     def close(self) -> None:
         with suppress(*HDF5_FAILURES):
@@ -52,7 +54,7 @@ class Container:
         """
         with self.reading("the file"):
             stamp = self._read_stamp()
-        if stamp != self._stamp:
+        if stamp != self.stamp:
             raise FeatureError(f"{self.path} was written to while it was open. Open it again.")
 
     def refuse(self, problem: str) -> NoReturn:
@@ -69,11 +71,13 @@ class Container:
         except HDF5_FAILURES as error:
             self.refuse(f"{place} is damaged and cannot be read ({_first_line(error)})")
 
+    def has_attribute(self, name: str) -> bool:
+        with self.reading(f"attribute {name}"):
+            return name in self.file.attrs
+
     def attribute(self, name: str) -> Any:
         """Return an integer or a text."""
-        with self.reading(f"attribute {name}"):
-            is_there = name in self.file.attrs
-        if not is_there:
+        if not self.has_attribute(name):
             self.refuse(f"attribute {name} is missing: tbps did not write this file")
         with self.reading(f"attribute {name}"):
             attribute = self.file.attrs.get_id(name)
@@ -146,10 +150,15 @@ class Container:
             self.refuse(f"{place} cannot be mapped into memory ({_first_line(error)})")
 
     def _open(self) -> h5py.File:
+        refuse_closed(self.path, FeatureError)
+        if is_folder(self.path):
+            raise FeatureError(f"{self.path}: a folder is no gallery: name a file; {SEVERAL}.")
+        if not exists(self.path) and set("*?[") & set(str(self.path)):
+            raise FeatureError(f"{self.path}: no such file, and no pattern is read here: name a file; {SEVERAL}.")
+        if exists(self.path) and not is_file(self.path):
+            self.refuse("this is no regular file")
         try:
-            self.size = self.path.stat().st_size
-            if not is_file(self.path):
-                self.refuse("this is no file")
+            self.size = size_of(self.path, FeatureError) if exists(self.path) else 0
             # No lock: a file at its place never changes, and some network disks cannot lock.
             return h5py.File(self.path, "r", locking=False)
         except PermissionError:

@@ -46,6 +46,7 @@ class FeatureInfo:
     split: str
     root: str
     tbps_version: str = __version__
+    precision: str = ""  # of the products that made the rows: float32, bf16, fp16, or several of them; "" is unknown
     created: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))
 
     def dated(self, created: str) -> FeatureInfo:

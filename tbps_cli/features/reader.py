@@ -56,7 +56,11 @@ class FeatureFile:
         try:
             self.version = self._read_version()
             self.info = FeatureInfo(
-                **{item.name: self._container.text_attribute(item.name) for item in fields(FeatureInfo)}
+                **{
+                    item.name: self._container.text_attribute(item.name)
+                    for item in fields(FeatureInfo)
+                    if item.name != "precision" or self._container.has_attribute(item.name)  # added after 0.1.0
+                }
             )
             self.images = self._table("images", None)
             self.captions = self._table("captions", self.images.count if self.images else None)
@@ -87,6 +91,11 @@ class FeatureFile:
     def size(self) -> int:
         """Bytes of the file."""
         return self._container.size
+
+    @property
+    def stamp(self) -> tuple[int, int]:
+        """Bytes of the file, and when it was changed, in nanoseconds."""
+        return self._container.stamp
 
     def close(self) -> None:
         """Close the file; its tables cannot be read any more."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
@@ -29,7 +28,8 @@ from tbps_cli.features.layout import (
 )
 from tbps_cli.features.quiet import QuietStream
 from tbps_cli.features.spool import TableSpool, TextSpool
-from tbps_cli.files import exists, refuse_to_replace, unwritable, whole_file
+from tbps_cli.files import refuse_to_replace, unwritable, whole_file
+from tbps_cli.paths import exists, is_link, real_path
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,9 +67,9 @@ class FeatureWriter:
         self._file: h5py.File | None = None
         self._stream: QuietStream | None = None
         self._place = ExitStack()  # holds the temporary file
-        if exists(self.path) or not self.path.is_symlink():
+        if exists(self.path) or not is_link(self.path):
             refuse_to_replace(self.path, overwrite=overwrite)
-        self._target = Path(os.path.realpath(self.path))  # a link stays a link: what it points to is replaced
+        self._target = real_path(self.path)  # a link stays a link: what it points to is replaced
         try:
             self._target.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -241,7 +241,8 @@ class FeatureWriter:
         self._file = h5py.File(stream, "r+")
         self._file.attrs["format_version"] = FORMAT_VERSION
         for name, text in asdict(self._info).items():
-            self._file.attrs.create(name, text, dtype=UTF8)
+            if text or name != "precision":  # which a file of an older tbps does not say
+                self._file.attrs.create(name, text, dtype=UTF8)
         for name, table in tables:
             yield from table.write_columns(self._file[name])
         if self._skipped:

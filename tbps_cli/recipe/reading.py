@@ -12,6 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from tbps_cli.errors import RecipeError
+from tbps_cli.paths import exists, read_text, refuse_closed
 from tbps_cli.recipe.encoder_sections import ONLY_TRAINING
 from tbps_cli.recipe.fields import Section
 from tbps_cli.recipe.fitting import FitRecipe
@@ -95,14 +96,10 @@ def parse_model(text: str, *, place: str) -> Model:
 
 
 def _read(path: Path) -> str:
-    try:
-        if path.stat().st_size > LARGEST_RECIPE:
-            raise RecipeError(f"{path}: larger than {LARGEST_RECIPE:,} bytes; this is not a recipe.")
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise RecipeError(f"{path}: no such file. `tbps recipes` lists the recipes that ship with tbps.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: cannot be read ({error}). A recipe is a YAML file in UTF-8.") from None
+    refuse_closed(path, RecipeError)
+    if not exists(path):
+        raise RecipeError(f"{path}: no such file. `tbps recipes` lists the recipes that ship with tbps.")
+    return read_text(path, RecipeError, "A recipe is a YAML file in UTF-8.", most=LARGEST_RECIPE)
 
 
 def _parse(
@@ -114,6 +111,8 @@ def _parse(
     of_checkpoint: bool = False,
     note: Note = _ignore_note,
 ) -> AnyRecipe:
+    if len(text) > LARGEST_RECIPE:
+        raise RecipeError(f"{place}: longer than {LARGEST_RECIPE:,} characters; this is not a recipe.")
     tree = parse_yaml(text, place)
     if not isinstance(tree, dict):
         raise RecipeError(f"{place}: a recipe is a mapping of sections, this is {_describe(tree)}.")

@@ -10,6 +10,7 @@ from typing import Any
 
 from tbps_cli.errors import RecipeError
 from tbps_cli.files import write_whole
+from tbps_cli.paths import find_matches, is_folder, read_text, read_whole
 from tbps_cli.recipe.strict_yaml import parse_yaml
 from tbps_cli.results import Result
 
@@ -38,8 +39,8 @@ def shipped_recipes() -> dict[str, Path]:
     """Recipes that ship with tbps, by name ("toy", "clip/icfg")."""
     package = Path(__file__).parents[1]
     installed, checkout = package / "recipes", package.parent / "recipes"
-    folder = installed if installed.is_dir() else checkout
-    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.yaml"))}
+    folder = installed if is_folder(installed) else checkout
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in find_matches(folder, "**/*.yaml")}
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def describe_recipes() -> list[ShippedRecipe]:
     """List the shipped recipes."""
     described = []
     for name, path in shipped_recipes().items():
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, RecipeError)
         tree = parse_yaml(text, str(path))
         command = {"generate": "generate", "fit": "fit"}.get(name.partition("/")[0], "train")
         needs = tuple(dict.fromkeys(_list_needs(tree)))
@@ -81,4 +82,4 @@ def _list_needs(tree: Mapping[str, Any]) -> Iterator[str]:
 
 def copy_recipe(name: str, out: Path, *, overwrite: bool = False) -> Path:
     """Copy a shipped recipe to a file of the user's. Raises RecipeError or OutputError."""
-    return write_whole(find_shipped_recipe(name).read_bytes(), out, overwrite=overwrite)
+    return write_whole(read_whole(find_shipped_recipe(name), RecipeError), out, overwrite=overwrite)

@@ -6,7 +6,6 @@ Knows nothing of encoders, galleries or how the hits were found; it draws what i
 from __future__ import annotations
 
 import io
-import os
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from tbps_cli.data.transforms import read_image
 from tbps_cli.errors import DataError
 from tbps_cli.files import refuse_to_replace, write_whole
+from tbps_cli.paths import exists
 from tbps_cli.report.text import clean, score_text, shorten
 
 # Pixels.
@@ -105,7 +105,7 @@ def read_or_explain(path: Path | None) -> Image.Image | str:
     if path is None:
         return "no image"
     # os.path.exists, unlike Path.exists, is False for a path that cannot even be asked about.
-    if not os.path.exists(path):
+    if not exists(path):
         return "image missing"
     try:
         return read_image(path, smallest=DECODED)

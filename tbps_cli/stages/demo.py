@@ -13,6 +13,7 @@ from tbps_cli.assembly.datasets import open_dataset
 from tbps_cli.assembly.models import load_encoder
 from tbps_cli.features import open_features
 from tbps_cli.files import refuse_to_replace, write_whole
+from tbps_cli.paths import exists
 from tbps_cli.recipe import Recipe
 from tbps_cli.report.chart import CurvePoint, ShownMetric
 from tbps_cli.report.search_page import ShownSearch, write_demo_page
@@ -64,7 +65,7 @@ def demo(recipe: Recipe, out: Path, *, device: str = "auto", progress: Progress 
     started = time.monotonic()
     run_folder, gallery, page, root = out / "run", out / "g.h5", out / "index.html", out / "data"
     figures = out / "demo.json"
-    if not run_folder.exists():
+    if not exists(run_folder):
         for path in (gallery, page, figures):
             refuse_to_replace(path, overwrite=False)
     result = train(recipe, run_folder, root=root, device=device, resume=True, progress=progress)

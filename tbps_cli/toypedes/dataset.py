@@ -23,8 +23,9 @@ from typing import Any
 
 import PIL
 
-from tbps_cli.errors import OutputError
+from tbps_cli.errors import DataError, OutputError
 from tbps_cli.files import whole_folder
+from tbps_cli.paths import find_matches, is_file, is_folder, is_taken, list_folder, read_text, real_path, refuse_closed
 from tbps_cli.toypedes.drawing_pool import draw_images, usable_cores
 from tbps_cli.toypedes.plan import SIZES, ToySize, plan_dataset
 from tbps_cli.toypedes.truth import ImageTruth, read_truths, to_line
@@ -66,7 +67,7 @@ def draw_dataset(
     if is_current(root, size, seed):
         return root
     _refuse_occupied(root, size, seed)
-    place = root.resolve()  # a link to a folder stays a link
+    place = real_path(root)  # a link to a folder stays a link
     with suppress(OSError):
         place.rmdir()  # if it is empty
     try:
@@ -84,7 +85,7 @@ def is_current(root: Path, size: ToySize, seed: int) -> bool:
     # Another Pillow may encode other bytes, but the people are the same.
     if marker is None or {**marker, "pillow": None} != {**_marker(size, seed), "pillow": None}:
         return False
-    whole = all((root / name).is_file() for name in ("reid_raw.json", "truth.jsonl"))
+    whole = all(is_file(root / name) for name in ("reid_raw.json", "truth.jsonl"))
     return whole and _count(root / "imgs", "jpg") == size.images == _count(root / "masks", "png")
 
 
@@ -152,8 +153,8 @@ def _marker(size: ToySize, seed: int) -> dict[str, Any]:
 def _read_marker(root: Path) -> dict[str, Any] | None:
     """Read toypedes.json; None when there is none, or it is not ours."""
     try:
-        marker = json.loads((root / MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        marker = json.loads(read_text(root / MARKER, DataError, most=1 << 20))
+    except (DataError, ValueError, RecursionError):
         return None
     return marker if isinstance(marker, dict) else None
 
@@ -164,18 +165,16 @@ def _write_json(path: Path, content: Any, indent: int | None = None) -> None:
 
 def _count(folder: Path, ending: str) -> int:
     """How many files below a folder have an ending."""
-    return sum(1 for _ in folder.glob(f"*/*.{ending}"))
+    return len(find_matches(folder, f"*/*.{ending}"))
 
 
 def _refuse_occupied(root: Path, size: ToySize, seed: int) -> None:
     """Raise OutputError, naming what is there, unless the place is free."""
-    if not root.exists() and not root.is_symlink():
+    refuse_closed(root, OutputError, "Choose another folder.")
+    if not is_taken(root):
         return
-    try:
-        if root.is_dir() and not any(root.iterdir()):
-            return
-    except OSError as error:
-        raise OutputError(f"{root} cannot be read ({error.strerror}). Choose another folder.") from error
+    if is_folder(root) and not list_folder(root, OutputError, "Choose another folder."):
+        return
     marker = _read_marker(root)
     if marker is None:
         raise OutputError(f"{root} exists and is not a ToyPEDES: it is left as it is. Choose another folder.")

@@ -6,10 +6,9 @@ set has. Workers start afresh ("spawn"): a fork would copy the threads of torch 
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from pathlib import Path
@@ -17,7 +16,7 @@ from pathlib import Path
 from tbps_cli.errors import OutputError
 from tbps_cli.toypedes.drawing.draw import draw_person, encode_jpeg
 from tbps_cli.toypedes.truth import ImageTruth
-from tbps_cli.workers import start_worker
+from tbps_cli.workers import WorkerPool
 
 IMAGES_PER_CHUNK = 32
 CHUNKS_WAITING = 4  # for each process: enough to keep it busy, few enough to stop soon
@@ -38,7 +37,7 @@ def draw_images(folder: Path, truths: Iterable[ImageTruth], processes: int) -> G
         for chunk in chunks:
             yield _draw_chunk(folder, chunk)
         return
-    executor = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=start_worker)
+    executor = WorkerPool(processes)
     try:
         waiting: set[Future[int]] = set()
         for chunk in chunks:

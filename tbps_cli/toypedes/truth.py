@@ -10,10 +10,12 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tbps_cli.errors import DataError
+from tbps_cli.paths import open_file
 from tbps_cli.toypedes.person import ATTRIBUTES, Person
 from tbps_cli.toypedes.sentences.captions import ToyCaption
 from tbps_cli.toypedes.view import FACINGS, View
@@ -63,10 +65,8 @@ def read_truths(path: Path) -> Iterator[ImageTruth]:
         DataError: the file is missing, or a line is not a whole and valid record; the
             message names the file and the line.
     """
-    if not path.is_file():  # reading a pipe would never end
-        raise DataError(f"{path} cannot be read (no such file, or not a regular one). Make the data set again.")
     try:
-        with path.open(encoding="utf-8") as file:
+        with open_file(path, DataError, "Make the data set again.") as raw, TextIOWrapper(raw, "utf-8") as file:
             for number, line in enumerate(file, start=1):
                 try:
                     yield _to_truth(json.loads(line))

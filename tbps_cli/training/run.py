@@ -10,8 +10,10 @@ from typing import Any
 
 from tbps_cli.errors import DependencyError, OutputError, TrainingError
 from tbps_cli.files import unwritable, write_whole
+from tbps_cli.paths import exists, find_matches, list_folder, read_text, read_whole, refuse_closed
 
 RECIPE, METRICS, BAD_BATCH = "recipe.yaml", "metrics.jsonl", "bad-batch"
+LARGEST_RECIPE, LARGEST_METRICS = 1_000_000, 64 << 20  # bytes; of 64 MiB, an epoch has some hundred
 
 
 class Run:
@@ -45,31 +47,33 @@ class Run:
         """
         known = folder / RECIPE
         try:
-            if known.exists() and [path.name for path in folder.iterdir()] == [RECIPE]:
-                if known.read_text(encoding="utf-8") != recipe:
+            refuse_closed(known, OutputError, "Choose another --out.")
+            if exists(known) and [path.name for path in list_folder(folder, OutputError)] == [RECIPE]:
+                if read_text(known, OutputError, "Choose another --out.", most=LARGEST_RECIPE) != recipe:
                     write_whole(recipe.encode(), known, overwrite=True)
                 return cls(folder, tensorboard=tensorboard)
             if (
-                known.exists()
+                exists(known)
                 and resume
-                and not ((text := known.read_text(encoding="utf-8")) == recipe or is_same(text))
+                and not (
+                    (text := read_text(known, OutputError, "Choose another --out.", most=LARGEST_RECIPE)) == recipe
+                    or is_same(text)
+                )
             ):
                 raise TrainingError(
                     f"{folder}: was trained with another recipe ({known}). Give the same recipe and the same "
                     "--set to resume it, or another --out to start a new run."
                 )
-            if known.exists() and overwrite:
+            if exists(known) and overwrite:
                 _clear(folder)
-            elif folder.exists() and any(folder.iterdir()) and not (known.exists() and resume):
+            elif exists(folder) and list_folder(folder, OutputError) and not (exists(known) and resume):
                 raise OutputError(
                     f"{folder}: not empty. --resume goes on with it, --overwrite replaces a run, "
                     "--out names another folder."
                 )
             folder.mkdir(parents=True, exist_ok=True)
-            if not known.exists():
+            if not exists(known):
                 write_whole(recipe.encode(), known, overwrite=True)
-        except UnicodeDecodeError:
-            raise OutputError(f"{known}: not a recipe that tbps wrote. Choose another --out.") from None
         except OSError as error:
             raise unwritable(folder, error, "--out") from None
         return cls(folder, tensorboard=tensorboard)
@@ -77,12 +81,14 @@ class Run:
     def read_metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl; a last line that a kill cut short is left out."""
         path = self.folder / METRICS
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+        advice = "Move it away: it is of no training that tbps can go on with."
+        content = read_whole(path, TrainingError, advice, most=LARGEST_METRICS) if exists(path) else b""
+        lines = content.decode("utf-8", "replace").splitlines()
         metrics = []
         for line in lines:
             try:
                 values = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 break
             if not isinstance(values, dict) or not isinstance(values.get("epoch"), int):
                 break
@@ -112,7 +118,7 @@ def _clear(folder: Path) -> None:
     """Remove what a run wrote, and nothing that somebody else put there."""
     for name in ("best", "last", ".best.replaced", ".last.replaced", ".best.partial", ".last.partial", "tensorboard"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for bad_batch in folder.glob(f"{BAD_BATCH}-*"):
+    for bad_batch in find_matches(folder, f"{BAD_BATCH}-*"):
         shutil.rmtree(bad_batch, ignore_errors=True)
     for name in (RECIPE, METRICS):
         (folder / name).unlink(missing_ok=True)

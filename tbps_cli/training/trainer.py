@@ -129,13 +129,17 @@ class Trainer:
     def _check_and_clip(self) -> None:
         """Raise FloatingPointError for a gradient that is not finite; in half precision its step is left out."""
         self.scaler.unscale_(self.optimizer)
-        learnt = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-        norm = float(nn.utils.clip_grad_norm_(learnt, self.clip_norm or math.inf))
+        norm = float(nn.utils.clip_grad_norm_(self._learnt, self.clip_norm or math.inf))
         if self.scaler.is_enabled():
             if self.scaler.get_scale() < SMALLEST_LOSS_SCALE:
                 raise FloatingPointError("the gradient overflows half precision, however small it is made,")
         elif not math.isfinite(norm):
             raise FloatingPointError(f"the norm of the gradient is {norm}")
+
+    @property
+    def _learnt(self) -> list[nn.Parameter]:
+        """The parameters in the order in which the optimizer numbers them."""
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
     def state(self) -> dict[str, Tensor]:
         """Everything besides the recipe that the next step depends on, as named tensors."""
@@ -155,10 +159,12 @@ class Trainer:
         state = {_name_of_today(name): value for name, value in state.items()}
         optimizer = self.optimizer.state_dict()
         optimizer["state"] = {}
-        for name, value in _below(state, "optimizer").items():
-            row, _, key = name.partition(".")
-            optimizer["state"].setdefault(int(row), {})[key] = value
         try:
+            for name, value in _below(state, "optimizer").items():
+                row, _, key = name.partition(".")
+                if value.shape not in (torch.Size(), self._learnt[int(row)].shape):
+                    raise ValueError(f"optimizer.{name} is of shape {tuple(value.shape)}")
+                optimizer["state"].setdefault(int(row), {})[key] = value
             self.model.load_state_dict(_below(state, "model"))
             self.objective.load_state_dict(_below(state, "objective"))
             if self.average is not None:
@@ -168,7 +174,7 @@ class Trainer:
             if self.scaler.is_enabled():
                 scale = {"scale": float(state["loss_scale"]), "_growth_tracker": int(state["loss_scale_age"])}
                 self.scaler.load_state_dict(self.scaler.state_dict() | scale)
-        except (RuntimeError, KeyError, ValueError) as error:
+        except (RuntimeError, LookupError, ValueError, TypeError) as error:
             raise TrainingError(f"the saved training does not fit this recipe ({error}). Start it anew.") from None
 
 

@@ -132,6 +132,20 @@ def test_every_query_has_its_line(tiny: TinyRun, tmp_path: Path) -> None:
         assert (line["top_person_id"] == line["person_id"]) == (rank == 1)
 
 
+def test_a_caption_is_no_formula_in_the_table_of_queries(tiny: TinyRun, tmp_path: Path) -> None:
+    with open_features(tiny.gallery) as features:
+        info = features.info
+    gallery, out = tmp_path / "g.h5", tmp_path / "queries.csv"
+    with FeatureWriter(gallery, info, 2) as writer:
+        writer.add_images(["@a.jpg"], [3], torch.eye(2)[:1])
+        writer.add_captions(["=1+1", "-1"], [3, 3], [0, 0], torch.eye(2))
+    assert run_tbps("evaluate", gallery, "--per-query", out).exit_code == 0
+    with out.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["caption"] for line in lines] == ["'=1+1", "-1"]
+    assert {line["image"] for line in lines} == {line["top_image"] for line in lines} == {"'@a.jpg"}
+
+
 def test_the_page_shows_the_hardest_queries(tiny: TinyRun, tmp_path: Path) -> None:
     out = tmp_path / "report.html"
     result = run_tbps("evaluate", tiny.gallery, "--html", out)

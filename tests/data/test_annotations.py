@@ -116,7 +116,7 @@ def test_broken_annotations_are_a_data_error(content: bytes, tmp_path: Path) -> 
 def test_annotations_of_gigabytes_are_refused_before_they_are_read(tmp_path: Path) -> None:
     with (write(tmp_path, [GOOD]) / "reid_raw.json").open("r+b") as file:
         file.truncate(2 << 30)
-    with pytest.raises(DataError, match=r"2,147,483,648 bytes, and annotations have at most"):
+    with pytest.raises(DataError, match=r"2,147,483,648 bytes, and at most 536,870,912 are read"):
         read_annotations("cuhk", tmp_path)
 
 

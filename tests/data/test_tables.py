@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tbps_cli.data.records import PersonRecord
-from tbps_cli.data.tables import read_table, write_lines
+from tbps_cli.data.tables import from_cell, read_table, to_cell, write_lines
 from tbps_cli.errors import DataError
 
 
@@ -178,3 +178,28 @@ def test_what_is_written_is_read_again(tmp_path_factory: pytest.TempPathFactory,
     path = tmp_path_factory.mktemp("round") / "records.jsonl"
     path.write_text("".join(write_lines(written)), encoding="utf-8", newline="")
     assert read_table(path, Path("imgs")).complete() == written
+
+
+@given(st.text("'=+-@\t\ra1. ") | st.text())
+def test_a_cell_is_no_formula_and_is_read_as_it_was_meant(text: str) -> None:
+    cell = to_cell(text)
+    assert from_cell(cell) == text
+    assert cell == text or cell == f"'{text}"
+    assert not cell.startswith(("=", "@", "\t", "\r"))
+    if cell.startswith(("+", "-")):
+        float(cell)
+
+
+@pytest.mark.parametrize("number", ["-1", "+1", "-0.5", "-1e-05", "7"])
+def test_a_number_is_no_formula(number: str) -> None:
+    assert to_cell(number) == number
+
+
+def test_captions_that_were_kept_from_being_formulas_are_read_as_they_were(tmp_path: Path) -> None:
+    captions = ["=1+1", "'=1+1", "-1", "'tis a man", "+ a bag", "@home"]
+    table = tmp_path / "t.csv"
+    with table.open("w", newline="", encoding="utf-8") as file:
+        lines = csv.writer(file)
+        lines.writerows([["image", "caption"], *(["=a.jpg", to_cell(caption)] for caption in captions)])
+    (record,) = read_table(table, tmp_path).records
+    assert record.captions == tuple(captions)

@@ -280,8 +280,8 @@ def test_what_is_no_hdf5_file_is_said(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path, problem in {
         tmp_path / "missing.h5": "there is no such file",
-        tmp_path: "this is no file",
-        tmp_path / "pipe": "this is no file",
+        tmp_path: "a folder is no gallery",
+        tmp_path / "pipe": "this is no regular file",
         tmp_path / ("n" * 300): "File name too long",
     }.items():
         with pytest.raises(FeatureError, match=problem):

@@ -193,7 +193,7 @@ def test_a_recipe_cannot_place_its_run_folder_elsewhere(name: str) -> None:
 def test_a_missing_or_unreadable_file_says_where_recipes_are(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="tbps recipes"):
         load_recipe(tmp_path / "absent.yaml")
-    with pytest.raises(RecipeError, match="cannot be read"):
+    with pytest.raises(RecipeError, match="a folder, and cannot be read"):
         load_recipe(tmp_path)
     (tmp_path / "latin.yaml").write_bytes(b"name: \xff")
     with pytest.raises(RecipeError, match="UTF-8"):

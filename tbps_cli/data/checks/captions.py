@@ -13,6 +13,7 @@ from typing import Any
 from tbps_cli.data.annotations import UNSPLIT
 from tbps_cli.data.checks.findings import MOST_EXAMPLES, Copy, Finding, count_of, show_examples
 from tbps_cli.data.records import SPLITS, PersonRecord
+from tbps_cli.paths import is_file
 
 _WORD = re.compile(r"[^\W_]+")
 _MARK = re.escape(string.punctuation)
@@ -125,7 +126,7 @@ def find_long_captions(copy: Copy, context_length: int) -> Iterator[Finding]:
 def find_unsplit_annotations(copy: Copy) -> Iterator[Finding]:
     """The other annotation file that the archive of CUHK-PEDES holds."""
     path = copy.reading.annotations.parent / UNSPLIT
-    if copy.dataset == "cuhk" and path.is_file():
+    if copy.dataset == "cuhk" and is_file(path):
         yield Finding(
             "caption-all",
             "note",

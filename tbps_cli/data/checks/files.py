@@ -16,6 +16,7 @@ from tbps_cli.data.records import PersonRecord
 from tbps_cli.data.threads import map_images
 from tbps_cli.data.transforms import FORMATS, read_image
 from tbps_cli.errors import DataError
+from tbps_cli.paths import is_file, is_folder
 
 GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 _READ_BYTES = 1 << 20
@@ -51,7 +52,7 @@ def find_files(copy: Copy) -> tuple[list[ImageFile], list[Finding]]:
             listings[folder] = _list_files(folder)
         listing = listings[folder]
         # A disk that ignores case, or a folder that may not be listed, still has the file.
-        is_there = listing is not None and (base in listing or os.path.isfile(path))
+        is_there = listing is not None and (base in listing or is_file(path))
         (there if is_there else absent).append(ImageFile(name, path, records[0]))
     return there, list(_explain_absent(copy, absent))
 
@@ -105,7 +106,7 @@ def _explain_absent(copy: Copy, absent: Sequence[ImageFile]) -> Iterator[Finding
     tops = [_top_folder(file) for file in absent]
     for top in tops:
         if top not in gone:
-            gone[top] = not os.path.isdir(top)
+            gone[top] = not is_folder(top)
     folders = Counter(top for top in tops if gone[top])
     if folders:
         without = folders.total()
@@ -135,7 +136,7 @@ def _top_folder(file: ImageFile) -> Path:
     """The outermost folder of the image's path, below the folder of all images; that one itself if it is absent."""
     folder = file.record.folder
     first, slash, _ = file.name.partition("/")
-    return folder / first if slash and folder.is_dir() else folder
+    return folder / first if slash and is_folder(folder) else folder
 
 
 def _show(copy: Copy, folder: Path) -> str:

@@ -121,11 +121,20 @@ def list_crops(sources: Sequence[str], *, root: Path | None = None, stdin: Binar
     if sum(text == "-" for text in sources) > 1:
         raise DataError("-: standard input can be read once. Name it once.")
     if "-" in sources and stdin is not None:
-        with scratch_file() as spooled:
-            shutil.copyfileobj(stdin, spooled)
-            spooled.flush()
+        with _keep(stdin) as spooled:
             return _list_found([find_paths(text, spooled) for text in sources], root)
     return _list_found([find_paths(text) for text in sources], root)
+
+
+def _keep(stdin: BinaryIO) -> BinaryIO:
+    """What is on standard input, as a file without a name."""
+    try:
+        kept = scratch_file()
+        shutil.copyfileobj(stdin, kept)
+        kept.flush()
+    except OSError as error:
+        raise DataError(f"-: standard input cannot be read ({error.strerror}). Name a file of names: @FILE.") from None
+    return kept
 
 
 def _list_found(found: Sequence[Walk | Listed | Files], root: Path | None) -> Crops:

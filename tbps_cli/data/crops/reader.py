@@ -7,10 +7,9 @@ same batches, and so the same bits. Processes start afresh ("spawn"): a fork wou
 
 from __future__ import annotations
 
-import multiprocessing
 from collections import deque
 from collections.abc import Generator, Iterable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
@@ -19,7 +18,7 @@ import numpy as np
 from tbps_cli.data.crops.decoding import DecodedChunk, Place, decode_chunk
 from tbps_cli.data.crops.listing import Crops
 from tbps_cli.errors import DataError
-from tbps_cli.workers import start_worker
+from tbps_cli.workers import WorkerPool
 
 BATCHES_AHEAD = 3  # for each process: one that it decodes, two so that it never waits
 
@@ -78,8 +77,7 @@ class CropReader:
                 places, hashes = self._job(crops, number, known)
                 yield self._batch(crops, number, decode_chunk(places, hashes, *self.size))
             return
-        context = multiprocessing.get_context("spawn")
-        executor = ProcessPoolExecutor(self.workers, context, initializer=start_worker)
+        executor = WorkerPool(self.workers)
         waiting: deque[tuple[int, Future[DecodedChunk]]] = deque()
         try:
             for number in numbers:

@@ -15,8 +15,10 @@ from tbps_cli.encoders.weights import find_file
 from tbps_cli.encoders.words import readable
 from tbps_cli.errors import CheckpointError, RecipeError
 from tbps_cli.libraries import import_open_clip
+from tbps_cli.paths import exists, is_file, read_text
 
 PIECES, SETTINGS = "tokenizer.json", "tokenizer_config.json"
+LARGEST_TEXT = 64 << 20  # bytes; the largest tokenizer.json of open_clip's models has half of it
 
 
 class Pieces(Protocol):
@@ -145,8 +147,8 @@ def _find_hub_name(model: str) -> str | None:
 def _read_hub_pieces(model: str, source: str | Path) -> HubPieces:
     path = find_file(source, (PIECES,))
     settings_path = path.with_name(SETTINGS)
-    if not settings_path.is_file():
-        settings_path = find_file(path.parent if Path(source).exists() else source, (SETTINGS,))
+    if not is_file(settings_path):
+        settings_path = find_file(path.parent if exists(Path(source)) else source, (SETTINGS,))
     text, settings = _read_text(path), _parse_object(_read_text(settings_path), settings_path)
     if settings.get("padding_side", "right") != "right":
         raise CheckpointError(f"{settings_path}: pads at the left, which {model} was not trained with. Take another.")
@@ -161,10 +163,7 @@ def _read_hub_pieces(model: str, source: str | Path) -> HubPieces:
 
 
 def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({error}). Download it again.") from None
+    return read_text(path, CheckpointError, "Download it again.", most=LARGEST_TEXT)
 
 
 def _parse_object(text: str, path: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from tbps_cli.encoders.clip.sizes import list_tags, read_clip_config
 from tbps_cli.encoders.weights import OPEN_CLIP_FILES, find_file
 from tbps_cli.errors import CheckpointError
 from tbps_cli.libraries import import_open_clip
+from tbps_cli.paths import exists, is_file
 
 # Keys of a whole pair that are of neither half: the temperature is a recipe's here, and OpenAI's files say their sizes.
 UNUSED = (
@@ -35,7 +36,7 @@ def find_clip_weights(model: str, pretrained: str) -> Path:
     Raises CheckpointError for an unknown tag, a tag whose weights are of another model, or a file that
     cannot be had; it says what to download from where.
     """
-    if os.path.exists(pretrained):
+    if exists(pretrained):
         return find_file(pretrained, OPEN_CLIP_FILES)
     config = import_open_clip().get_pretrained_cfg(model, pretrained)
     if not config:
@@ -117,8 +118,10 @@ def _find_tagged(model: str, tag: str, config: Mapping[str, str]) -> Path:
         name, _, file = config["hf_hub"].rpartition("/")  # owner/name/ or owner/name/file
         return find_file(f"hf-hub:{name}", (Path(file).stem + ".safetensors", file) if file else OPEN_CLIP_FILES)
     url = config.get("url", "")
-    cached = Path.home() / ".cache" / "clip" / url.rpartition("/")[2]  # where open_clip and OpenAI's package keep it
-    if not cached.is_file():
+    cached = Path(
+        os.path.expanduser("~"), ".cache", "clip", url.rpartition("/")[2]
+    )  # where open_clip and OpenAI's package keep it
+    if not is_file(cached):
         raise CheckpointError(
             f"{tag}: the weights of {model} lie at {url}, which is no hub. Download them and give the file as weights."
         )

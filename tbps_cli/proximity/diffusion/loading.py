@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from tbps_cli.errors import CheckpointError
 from tbps_cli.files import unwritable
 from tbps_cli.libraries import import_diffusers, import_transformers
+from tbps_cli.paths import exists, is_file, is_folder
 from tbps_cli.proximity.diffusion.pipeline import Pipeline
 from tbps_cli.proximity.diffusion.prompts import Wording
 
@@ -34,7 +35,7 @@ def load_pipeline(weights: str, device: torch.device | None = None, precision: P
 
     Raises CheckpointError for one that is missing, damaged, or not in the shape of Stable Diffusion.
     """
-    if weights not in SHIPPED and "/" not in weights and not Path(weights).exists():
+    if weights not in SHIPPED and "/" not in weights and not exists(Path(weights)):
         raise CheckpointError(
             f"{weights}: no such folder, and pipelines on the hub are called OWNER/NAME. Give one of these, or "
             f"{', '.join(SHIPPED)}, which comes with tbps."
@@ -109,7 +110,7 @@ def _read_index(place: str) -> Mapping[str, Any]:
     """What parts a pipeline says that it has."""
     diffusers = import_diffusers("DiffusionPipeline")
     folder = Path(place)
-    if folder.is_dir() and not (folder / "model_index.json").is_file():
+    if is_folder(folder) and not is_file(folder / "model_index.json"):
         raise CheckpointError(
             f"{place}: no diffusers pipeline: model_index.json is missing. Give the folder that holds it, beside "
             f"{', '.join(NEEDED)}."

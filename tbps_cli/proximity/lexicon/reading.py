@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tbps_cli.errors import DataError
+from tbps_cli.paths import exists, read_text
 from tbps_cli.proximity.lexicon.terms import (
     COLOUR_KINDS,
     GARMENT_KINDS,
@@ -23,6 +24,7 @@ SHIPPED = Path(__file__).parent
 KIND_FILES = {"colours.txt": COLOUR_KINDS, "garments.txt": GARMENT_KINDS, "kept.txt": KEPT_KINDS}
 SYNONYM_FILE = "synonyms.txt"
 HUE_FILE = "hues.txt"
+LARGEST_FILE = 16 << 20  # bytes
 
 _HEAD = re.compile(r"(\w+)(?:\s*\(([^()]*)\))?")
 _HUE = re.compile(r"(\w+)(\s*\(read\))?((?:\s+#[0-9a-fA-F]{6})*)")
@@ -45,7 +47,7 @@ def read_lexicon(folder: Path | None = None) -> Lexicon:
     phrases = dict.fromkeys([*kinds, *senses])
     terms = {phrase: Term(kinds.get(phrase), tuple(senses.get(phrase, ()))) for phrase in phrases}
     # A folder from before there were hues is a lexicon too; who needs them asks for the file.
-    return Lexicon(terms, _read_hues(folder / HUE_FILE, kinds) if (folder / HUE_FILE).exists() else None)
+    return Lexicon(terms, _read_hues(folder / HUE_FILE, kinds) if exists(folder / HUE_FILE) else None)
 
 
 def _read_kinds(path: Path, allowed: frozenset[str], kinds: dict[str, str]) -> None:
@@ -115,13 +117,8 @@ def _to_triple(code: str) -> tuple[int, int, int]:
 
 def _read_lines(path: Path, *, keep_spelling: bool = False) -> Iterator[tuple[str, str, list[str]]]:
     """Place, head and phrases of every line that is neither empty nor a comment."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        names = ", ".join([SYNONYM_FILE, *KIND_FILES])
-        raise DataError(f"{path}: no such file; a lexicon is a folder with {names}.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as UTF-8 text ({error}); mend or replace it.") from None
+    names = ", ".join([SYNONYM_FILE, *KIND_FILES])
+    text = read_text(path, DataError, f"A lexicon is a folder with {names}.", most=LARGEST_FILE).removeprefix("\ufeff")
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue

@@ -28,6 +28,7 @@ from typing import Any
 from tbps_cli.data.records import UNKNOWN_PERSON, PersonRecord
 from tbps_cli.errors import DataError
 from tbps_cli.files import whole_file
+from tbps_cli.paths import open_file
 from tbps_cli.proximity.generator import Request
 from tbps_cli.proximity.lexicon import Lexicon, read_lexicon
 from tbps_cli.proximity.plan.colours import COLOUR
@@ -79,21 +80,16 @@ def read_plan(path: Path, records: Sequence[PersonRecord], lexicon: Lexicon | No
     reader = _Reader({record.name: record for record in records}, lexicon or read_lexicon())
     requests: list[Request[Any]] = []
     skipped: dict[str, int] = {}
-    try:
-        with open(path, "rb") as file:
-            for number, line in _read_lines(file, path):
-                try:
-                    row = _parse(line)
-                    if number == 1 and set(row) == {"skipped"}:
-                        skipped = _read_skipped(row["skipped"])
-                    else:
-                        requests.append(reader.read_request(row, number))
-                except LineError as error:
-                    raise DataError(f"{path}:{number}: {error}") from None
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such plan; make one with `tbps generate --plan`.") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error}); mend or replace it.") from None
+    with open_file(path, DataError, "Make a plan with `tbps generate --plan`.") as file:
+        for number, line in _read_lines(file, path):
+            try:
+                row = _parse(line)
+                if number == 1 and set(row) == {"skipped"}:
+                    skipped = _read_skipped(row["skipped"])
+                else:
+                    requests.append(reader.read_request(row, number))
+            except LineError as error:
+                raise DataError(f"{path}:{number}: {error}") from None
     return Plan(tuple(requests), skipped)
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
+from tbps_cli import paths
 from tbps_cli.errors import FeatureError
 
 MAGIC = b"tbps index 1\n"
@@ -134,12 +135,7 @@ def read_header(path: Path) -> IndexHeader:
 
 def open_file(path: Path) -> BinaryIO:
     """Open an index file for reading. Raises FeatureError."""
-    if not path.is_file():
-        refuse(path, "there is no such file")
-    try:
-        return open(path, "rb")
-    except OSError as error:
-        refuse(path, f"it cannot be read ({error.strerror or error})")
+    return paths.open_file(path, FeatureError, "Build it again: tbps gallery index GALLERY --overwrite")
 
 
 def read_file_header(path: Path, file: BinaryIO) -> tuple[str, IndexHeader]:

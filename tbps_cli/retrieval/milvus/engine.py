@@ -19,6 +19,7 @@ from types import ModuleType, TracebackType
 from typing import Any, Literal
 
 from tbps_cli.errors import DependencyError, EngineError
+from tbps_cli.paths import absolute_path, exists, is_folder
 from tbps_cli.retrieval.milvus.filter import COLUMNS_FIELD
 from tbps_cli.retrieval.milvus.place import TOKEN_VARIABLE, MilvusPlace
 
@@ -61,12 +62,12 @@ class Collection:
         self.place = place
         self._timeout = timeout
         self._pymilvus = _import_pymilvus(place)
-        token = "" if place.is_lite else os.environ.get(TOKEN_VARIABLE, "")
+        self._token = "" if place.is_lite else _read_token()
         if place.is_lite:
             _check_folder(place)
         with self._answering("connect"):
             self._client = self._pymilvus.MilvusClient(
-                uri=place.uri, token=token, timeout=timeout, grpc_options=LITE_OPTIONS if place.is_lite else {}
+                uri=place.uri, token=self._token, timeout=timeout, grpc_options=LITE_OPTIONS if place.is_lite else {}
             )
         try:
             if not place.is_lite:
@@ -182,7 +183,8 @@ class Collection:
         try:
             yield
         except (self._pymilvus.MilvusException, grpc.RpcError, grpc.FutureTimeoutError) as error:
-            raise EngineError(self._explain(method, error)) from error
+            said = self._explain(method, error)
+            raise EngineError(said.replace(self._token, "…") if self._token else said) from None
 
     def _explain(self, method: str, error: Exception) -> str:
         names = _status_names(error)
@@ -223,9 +225,17 @@ def open_collection(place: MilvusPlace, timeout: float) -> Collection:
 
     Raises DependencyError or EngineError.
     """
-    if place.is_lite and not Path(place.uri).exists():
+    if place.is_lite and not exists(Path(place.uri)):
         raise EngineError(f"there is no {place.uri}. Make it: tbps gallery push GALLERY.h5 --to {place}")
     return Collection(place, timeout)
+
+
+def _read_token() -> str:
+    """The token of the environment. Raises EngineError for one that is no text."""
+    token = os.environ.get(TOKEN_VARIABLE, "")
+    if not token.isprintable():
+        raise EngineError(f"the environment variable {TOKEN_VARIABLE} holds more than printable letters. Set it again.")
+    return token
 
 
 def _status_names(error: BaseException | None) -> set[str]:
@@ -241,8 +251,8 @@ def _status_names(error: BaseException | None) -> set[str]:
 
 
 def _check_folder(place: MilvusPlace) -> None:
-    if not Path(place.uri).absolute().parent.is_dir():
-        raise EngineError(f"{place.uri}: there is no folder {Path(place.uri).absolute().parent}. Make it first.")
+    if not is_folder(absolute_path(place.uri).parent):
+        raise EngineError(f"{place.uri}: there is no folder {absolute_path(place.uri).parent}. Make it first.")
 
 
 def _import_pymilvus(place: MilvusPlace) -> ModuleType:

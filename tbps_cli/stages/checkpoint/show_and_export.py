@@ -14,6 +14,7 @@ import torch
 from tbps_cli import __version__
 from tbps_cli.assembly.models import LoadedEncoder, load_encoder, read_recipe
 from tbps_cli.checkpoint import (
+    AGAIN,
     MODEL,
     RECIPE,
     VOCABULARY,
@@ -24,7 +25,9 @@ from tbps_cli.checkpoint import (
     write_manifest,
 )
 from tbps_cli.data.layouts import LAYOUTS
+from tbps_cli.errors import CheckpointError, OutputError
 from tbps_cli.files import whole_folder
+from tbps_cli.paths import list_folder
 from tbps_cli.recipe import dump_model, dump_recipe, forget_places, last_part
 from tbps_cli.report.model_card import ShownModel, write_card
 from tbps_cli.results import Result
@@ -75,7 +78,7 @@ def export_checkpoint(path: Path, out: Path, *, onnx: bool = False, progress: Pr
         _write_parts(encoder, folder)
         if onnx:
             _export_onnx(encoder, folder, progress)
-        files = tuple(sorted(path.name for path in folder.iterdir()))
+        files = tuple(path.name for path in list_folder(folder, OutputError))
         (folder / CARD).write_text(write_card(_as_shown(encoder, files)), encoding="utf-8")
     return out
 
@@ -89,7 +92,7 @@ def _write_parts(encoder: LoadedEncoder, folder: Path) -> None:
     """Write what embedding needs, and how it came about, with a manifest of just that."""
     checkpoint = encoder.checkpoint
     for name in (*WEIGHTS, VOCABULARY):
-        shutil.copyfile(checkpoint.folder / name, folder / name)
+        shutil.copyfile(checkpoint.find(name), folder / name)
     report = _read_report(checkpoint)
     if isinstance(report.get("dataset"), str):
         report["dataset"] = last_part(report["dataset"])
@@ -114,8 +117,25 @@ def _export_onnx(encoder: LoadedEncoder, folder: Path, progress: Progress) -> No
 
 
 def _read_report(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What was measured when it was saved; nothing, of a model that was not trained here."""
-    return checkpoint.read_json(REPORT) if REPORT in checkpoint.digests else {}
+    """What was measured when it was saved; nothing, of a model that was not trained here.
+
+    Raises CheckpointError for values of other types than are shown.
+    """
+    if REPORT not in checkpoint.digests:
+        return {}
+    report = checkpoint.read_json(REPORT)
+    wanted: dict[str, type] = {"dataset": str, "epoch": int, "batch": int, "val": dict, "best": dict}
+    found = {name: (report.get(name), kind) for name, kind in wanted.items()}
+    for split in ("val", "best"):
+        if isinstance(report.get(split), dict):
+            found |= {f"{split}.{field}": (report[split].get(field), float) for field in METRICS.values()}
+    for name, (value, kind) in found.items():
+        if value is not None and type(value) not in ((int, float) if kind is float else (kind,)):
+            raise CheckpointError(
+                f"{checkpoint.folder / REPORT}: {name} is {str(value)[:60]!r}, a {type(value).__name__} where a "
+                f"{kind.__name__} belongs. {AGAIN}"
+            )
+    return report
 
 
 def _list_facts(encoder: LoadedEncoder) -> CheckpointFacts:
@@ -127,15 +147,15 @@ def _list_facts(encoder: LoadedEncoder) -> CheckpointFacts:
         name=recipe.name if recipe else checkpoint.folder.name,
         dataset=recipe.data.dataset if recipe else None,
         epoch=report.get("epoch"),
-        batch=report.get("batch", 0),
-        measured={name: val[field] for name, field in METRICS.items() if isinstance(val.get(field), float)},
+        batch=report.get("batch") or 0,
+        measured={name: val[field] for name, field in METRICS.items() if val.get(field) is not None},
         image_encoder=model.image_encoder.kind,
         text_encoder=model.text_encoder.kind,
         parameters=sum(parameter.numel() for parameter in encoder.dual.parameters()),
         embedding_dim=model.embedding_dim,
         image_size=(model.images.height, model.images.width),
         context_length=encoder.tokenizer.context_length,
-        bytes=sum((checkpoint.folder / name).stat().st_size for name in checkpoint.digests),
+        bytes=checkpoint.size_of(*checkpoint.digests),
         fingerprint=checkpoint.fingerprint,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from tbps_cli.data.annotations import RecordError, check_name
 from tbps_cli.data.tables import write_lines
 from tbps_cli.errors import DataError, OutputError
 from tbps_cli.files import refuse_to_replace, write_whole
+from tbps_cli.paths import real_path
 from tbps_cli.results import Result
 from tbps_cli.runtime import SILENCE, Progress
 
@@ -36,7 +36,7 @@ def convert(
         raise OutputError(f"{out}: the name must end in .jsonl, or it would not be known again for what it is.")
     refuse_to_replace(out, overwrite=overwrite)
     source, records = open_dataset(dataset, root, progress)
-    images, folder = Path(os.path.realpath(source.images)), Path(os.path.realpath(out.parent))
+    images, folder = real_path(source.images), real_path(out.parent)
     is_below = images.is_relative_to(folder)
     prefix = f"{images.relative_to(folder).as_posix()}/" if is_below and images != folder else ""
     for record in records:

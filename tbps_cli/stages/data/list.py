@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tbps_cli.assembly.datasets import draw_toy
 from tbps_cli.data.layouts import LAYOUTS, place_of
+from tbps_cli.paths import is_folder
 from tbps_cli.results import Result
 from tbps_cli.runtime import SILENCE, Progress
 from tbps_cli.toypedes.plan import SIZES
@@ -29,7 +30,7 @@ class KnownDataset(Result):
 def list_datasets(root: Path | None) -> list[KnownDataset]:
     """All data sets that have a short name."""
     return [
-        KnownDataset(name, layout.folder, place, place.is_dir(), layout.source, layout.licence)
+        KnownDataset(name, layout.folder, place, is_folder(place), layout.source, layout.licence)
         for name, layout in LAYOUTS.items()
         for place in [place_of(name, root)]
     ]

@@ -69,8 +69,8 @@ class ExistingGallery:
             self.root, self.count = Path(file.info.root), file.images.count
             self._skipped = set(file.skipped.names) if file.skipped else set()
             self.kinds = {name: column.kind for name, column in file.images.columns.items()}
-            status = path.stat()
-            self.digest = hashlib.sha256(f"{file.info} {status.st_size} {status.st_mtime_ns}".encode()).hexdigest()
+            size, changed = file.stamp
+            self.digest = hashlib.sha256(f"{file.info} {size} {changed}".encode()).hexdigest()
         self.known = np.zeros((0, HASH_BYTES), dtype=np.uint8)
 
     def match(self, crops: Crops, fingerprints: Sequence[str], dimension: int) -> None:

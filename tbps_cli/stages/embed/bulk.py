@@ -12,7 +12,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, get_args
 
 import numpy as np
 import torch
@@ -23,9 +23,10 @@ from tbps_cli.data.crops.listing import Crops, list_crops
 from tbps_cli.data.crops.metadata import Metadata
 from tbps_cli.data.crops.reader import CropBatch, CropReader, UnreadableCrop
 from tbps_cli.data.records import UNKNOWN_PERSON
-from tbps_cli.errors import DataError, OutputError
-from tbps_cli.features import FeatureInfo, FeatureWriter, open_features
-from tbps_cli.files import exists, refuse_to_replace
+from tbps_cli.errors import DataError, FeatureMismatchError, OutputError
+from tbps_cli.features import FeatureInfo, FeatureWriter, join_precisions, open_features
+from tbps_cli.files import refuse_to_replace
+from tbps_cli.paths import exists
 from tbps_cli.processes import Processes, training_processes
 from tbps_cli.results import Result
 from tbps_cli.runtime import SILENCE, Progress, find_device
@@ -190,11 +191,19 @@ class _Job:
                 "command again to go on with it, --overwrite to begin anew, or another --out."
             )
         identity["precision"] = self._choose(asked)
-        identity[CREATED] = describe(self.encoder, dataset="", split="", root=self.crops.root).created
+        identity[CREATED] = describe(self.encoder, dataset="", split="", root=self.crops.root, precision="").created
         self.folder.begin(identity)
         return identity
 
     def _choose(self, asked: Precision) -> str:
+        known = self.existing.info.precision if self.existing else ""
+        if known in get_args(Precision):
+            if asked not in ("auto", known):
+                raise FeatureMismatchError(
+                    f"{self.folder.out}: was embedded at precision {known}, not {asked}. Leave --precision out to "
+                    "add to it as it is, or embed everything anew with --overwrite."
+                )
+            return known
         if asked != "auto":
             return asked
         rows = np.unique(np.linspace(0, self.crops.count - 1, SAMPLED).astype(np.int64))
@@ -249,7 +258,11 @@ class _Job:
                 f"{counted.problems[0]}"
             )
         if self._has_news(counted):
-            info = describe(self.encoder, dataset="", split="", root=self.crops.root).dated(identity[CREATED])
+            precision = identity["precision"]
+            if self.existing is not None:
+                precision = join_precisions(self.existing.info.precision, precision)
+            info = describe(self.encoder, dataset="", split="", root=self.crops.root, precision=precision)
+            info = info.dated(identity[CREATED])
             if self.metadata is None:
                 self._join(info, None, progress)
             else:

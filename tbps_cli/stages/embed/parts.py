@@ -9,7 +9,6 @@ The run that writes holds the folder. Whole files only. Knows arrays, not where 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -21,7 +20,8 @@ import numpy as np
 
 from tbps_cli.errors import FeatureError, OutputError
 from tbps_cli.features import open_features
-from tbps_cli.files import PARTIALS, hold, is_file, unwritable, whole_file, write_whole
+from tbps_cli.files import PARTIALS, hold, unwritable, whole_file, write_whole
+from tbps_cli.paths import exists, find_matches, is_file, open_file, read_text, real_path
 
 IDENTITY, CREATED = "identity.json", "created"
 HOW = "place, and give the same command again: what is finished stays"
@@ -48,7 +48,7 @@ class PartFolder:
     """The parts of one gallery; several processes may have it open, each for parts of its own."""
 
     def __init__(self, out: Path) -> None:
-        self.out = Path(os.path.realpath(out))
+        self.out = real_path(out)
         self.folder = self.out.with_name(f".{self.out.name}.parts")
 
     @contextmanager
@@ -60,14 +60,14 @@ class PartFolder:
             try:
                 yield
             finally:
-                if not any(self.folder.glob("[0-9]*.npz")):  # nothing is finished, or all is
+                if not find_matches(self.folder, "[0-9]*.npz"):  # nothing is finished, or all is
                     shutil.rmtree(self.folder, ignore_errors=True)
 
     def identity(self) -> dict[str, str]:
         """What the parts that are there are of; empty where there are none."""
         try:
-            found = json.loads((self.folder / IDENTITY).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            found = json.loads(read_text(self.folder / IDENTITY, OutputError, most=1 << 20))
+        except (OutputError, ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
 
@@ -92,7 +92,7 @@ class PartFolder:
 
     def list_missing(self, count: int) -> list[int]:
         """The parts, of so many, that are still to be made."""
-        return [number for number in range(count) if not self._part(number).exists()]
+        return [number for number in range(count) if not exists(self._part(number))]
 
     def write(self, number: int, part: Part) -> None:
         """Write a part. Raises OutputError; those that are there stay."""
@@ -103,7 +103,7 @@ class PartFolder:
         """Read a part. Raises OutputError for one that is damaged."""
         path = self._part(number)
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            with open_file(path, OutputError) as file, np.load(file, allow_pickle=False) as arrays:
                 return Part(**{item.name: arrays[item.name] for item in fields(Part)})
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise OutputError(f"{path}: damaged ({error}). Remove it, and give the same command again.") from None
@@ -111,7 +111,7 @@ class PartFolder:
     def clear(self) -> None:
         """Remove all but the lock. Raises OutputError."""
         with self._explained():
-            for path in [*self.folder.glob("*.npz"), *self.folder.glob(PARTIALS)]:
+            for path in [*find_matches(self.folder, "*.npz"), *find_matches(self.folder, PARTIALS)]:
                 path.unlink()
             (self.folder / IDENTITY).unlink(missing_ok=True)  # last: it tells a finished gallery
 

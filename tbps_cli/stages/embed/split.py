@@ -19,6 +19,7 @@ from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.encoders.tokenizer import Tokenizer
 from tbps_cli.errors import DataError
 from tbps_cli.features import FeatureInfo, FeatureWriter
+from tbps_cli.paths import real_path
 from tbps_cli.recipe import dump_model
 from tbps_cli.results import Result
 from tbps_cli.runtime import SILENCE, Progress, find_device
@@ -85,7 +86,7 @@ def embed_dataset(
     captions = flatten_captions(records)
     if captions.captions:
         progress.note(f"{dataset} {split}: {count_captions(encoder.tokenizer, captions.captions)}")
-    info = describe(encoder, dataset=dataset, split=split, root=source.folder)
+    info = describe(encoder, dataset=dataset, split=split, root=source.folder, precision="float32")
     with FeatureWriter(out, info, encoder.model.embedding_dim, overwrite=overwrite) as writer:
         with progress.track("embedding images", len(records)) as advance:
             paths = [record.image for record in records]
@@ -133,7 +134,7 @@ def embed_captions(
         yield rows, dual.encode_text(token_ids.to(device), token_mask.to(device)).cpu()
 
 
-def describe(encoder: LoadedEncoder, *, dataset: str, split: str, root: Path) -> FeatureInfo:
+def describe(encoder: LoadedEncoder, *, dataset: str, split: str, root: Path, precision: str) -> FeatureInfo:
     """What a feature file says about where it comes from."""
     return FeatureInfo(
         checkpoint=encoder.place,
@@ -141,7 +142,8 @@ def describe(encoder: LoadedEncoder, *, dataset: str, split: str, root: Path) ->
         recipe=_describe_model(encoder),
         dataset=dataset,
         split=split,
-        root=str(root.resolve()),
+        root=str(real_path(root)),
+        precision=precision,
     )
 
 

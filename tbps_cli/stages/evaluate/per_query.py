@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from tbps_cli.data.tables import to_cell
 from tbps_cli.files import write_whole
 from tbps_cli.retrieval.gallery import ExactGallery
 from tbps_cli.stages.evaluate.evaluate import RankedSplit
@@ -27,11 +28,12 @@ class QueryTable:
 
     def add(self, ranked: RankedSplit) -> None:
         """Add a line for each query of a split."""
-        self._lines.writerows(_lines(ranked))
+        for line in _lines(ranked):
+            self._lines.writerow([to_cell(cell) if isinstance(cell, str) else cell for cell in line])
 
     def write(self, out: Path, *, overwrite: bool = False) -> Path:
         """Write all lines. Raises OutputError."""
-        return write_whole(self._text.getvalue().encode(), out, overwrite=overwrite)
+        return write_whole(self._text.getvalue().encode("utf-8", "backslashreplace"), out, overwrite=overwrite)
 
 
 def _lines(ranked: RankedSplit) -> Iterator[Iterable[object]]:

@@ -22,6 +22,7 @@ from tbps_cli.data.records import PersonRecord, select_split
 from tbps_cli.data.transforms import read_image
 from tbps_cli.errors import DataError, TrainingError
 from tbps_cli.files import hold, whole_file, whole_folder
+from tbps_cli.paths import exists
 from tbps_cli.proximity.diffusion.canvas import Canvas
 from tbps_cli.proximity.diffusion.fitting.run import ENCODED, FittingRun, Position
 from tbps_cli.proximity.diffusion.fitting.small import build_small_pipeline
@@ -127,7 +128,7 @@ class _SavedRun:
         self.run, self.digest = run, digest
 
     def read_position(self) -> Position | None:
-        if not self.run.last.exists():
+        if not exists(self.run.last):
             return None
         position = open_checkpoint(self.run.last).read_json(POSITION)
         if position["data"] != self.digest:
@@ -203,7 +204,7 @@ def _find_latents(
                 images = read(np.arange(start, min(start + ENCODED, count)))
                 yield pipeline.to_latents(images).float().cpu().numpy().astype(np.float16)
 
-    if is_fresh or not path.exists():
+    if is_fresh or not exists(path):
         _encode_all(path, encode(), count, progress)
     return np.load(path, mmap_mode="r")
 

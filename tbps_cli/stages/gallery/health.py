@@ -20,6 +20,7 @@ from tbps_cli.data.crops.shards import ShardDamagedError, read_members
 from tbps_cli.data.sources import image_folder
 from tbps_cli.errors import CheckpointError, FeatureError
 from tbps_cli.features import FeatureFile, FeatureInfo, FeatureTable, Finding, open_features
+from tbps_cli.paths import exists, is_file, is_folder, open_file, size_of
 from tbps_cli.results import Result
 from tbps_cli.retrieval.faiss.header import read_header
 from tbps_cli.runtime import SILENCE, Progress
@@ -64,6 +65,7 @@ class GalleryFacts(Result):
     format: int
     created: str
     tbps_version: str
+    precision: str  # "" is unknown
     checkpoint: str
     checkpoint_sha256: str
     dataset: str
@@ -119,6 +121,7 @@ def show_gallery(gallery: Path) -> GalleryFacts:
             format=features.version,
             created=info.created,
             tbps_version=info.tbps_version,
+            precision=info.precision,
             checkpoint=info.checkpoint,
             checkpoint_sha256=info.checkpoint_sha256,
             dataset=info.dataset,
@@ -143,7 +146,7 @@ def verify_gallery(gallery: Path, *, look_for_images: bool = True, progress: Pro
         if look_for_images and can_look:
             assert images is not None
             folder = image_folder(features.info.dataset, Path(features.info.root))
-            if folder.is_dir():
+            if is_folder(folder):
                 finder = _ImageFinder(folder)
                 with progress.track("looking for images", images.count) as advance:
                     for names in images.names.blocks():
@@ -186,7 +189,7 @@ def _look_at_rows(images: FeatureTable, info: FeatureInfo) -> list[str]:
     except FeatureError as error:
         problems.append(str(error))
     folder = image_folder(info.dataset, Path(info.root))
-    if not folder.is_dir():
+    if not is_folder(folder):
         return [*problems, f"there is no folder {folder}: searches find names, and no pictures"]
     sampled = sorted({images.count * number // SAMPLED for number in range(SAMPLED)})
     gone = _ImageFinder(folder).find_missing([images.names[row] for row in sampled])
@@ -197,7 +200,7 @@ def _look_at_rows(images: FeatureTable, info: FeatureInfo) -> list[str]:
 
 def _look_at_index(features: FeatureFile) -> tuple[IndexFacts | None, list[str]]:
     path = index_path(features.path)
-    if not path.exists():
+    if not exists(path):
         return None, []
     try:
         header = read_header(path)
@@ -206,7 +209,7 @@ def _look_at_index(features: FeatureFile) -> tuple[IndexFacts | None, list[str]]
         return None, [str(error)]
     recall = header.recall.value if header.recall is not None else None
     problems = [] if fits else [f"{path} is of other rows: tbps gallery index {features.path} --overwrite"]
-    return IndexFacts(path, header.parameters.kind, path.stat().st_size, recall), problems
+    return IndexFacts(path, header.parameters.kind, size_of(path, FeatureError), recall), problems
 
 
 def _columns_of(images: FeatureTable) -> tuple[ColumnFacts, ...]:
@@ -237,7 +240,7 @@ class _ImageFinder:
         return [name for name in suspects if not self._is_in_shard(name)]
 
     def _find_without_file(self, names: Sequence[str]) -> list[str]:
-        return [name for name in names if not (is_safe_name(name) and os.path.isfile(f"{self._folder}/{name}"))]
+        return [name for name in names if not (is_safe_name(name) and is_file(f"{self._folder}/{name}"))]
 
     def _is_in_shard(self, name: str) -> bool:
         end = name.lower().find(f"{SHARD_SUFFIX.decode()}/")
@@ -252,16 +255,16 @@ class _ImageFinder:
 def _list_members(shard: str) -> set[bytes] | None:
     members: set[bytes] = set()
     try:
-        if not os.path.isfile(shard):
+        if not is_file(shard):
             return None
-        with open(shard, "rb") as file:
-            for member in read_members(file, os.path.getsize(shard)):
+        with open_file(shard, FeatureError) as file:
+            for member in read_members(file, size_of(shard, FeatureError)):
                 name = member.name
                 while name.startswith(b"./"):
                     name = name[2:]
                 members.add(name)
     except ShardDamagedError:
         pass  # what lies before the damage is still there
-    except (OSError, ValueError):
+    except (FeatureError, OSError, ValueError):
         return None
     return members

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tbps_cli.errors import FeatureError
 from tbps_cli.features import open_features
 from tbps_cli.files import refuse_to_replace, unwritable
 from tbps_cli.libraries import import_faiss
+from tbps_cli.memory import machine_memory
+from tbps_cli.paths import may_write, size_of
 from tbps_cli.retrieval.faiss.header import IndexParameters, MeasuredRecall
 from tbps_cli.retrieval.faiss.index import build_index, save_index
 from tbps_cli.retrieval.faiss.parameters import (
@@ -82,7 +84,7 @@ def index_gallery(
         images = features.need_images()
         origin = origin_of(features, images)
         _check_place(path, overwrite)
-        allowed = _machine_memory() // MEMORY_SHARE if memory_bytes is None else memory_bytes
+        allowed = machine_memory() // MEMORY_SHARE if memory_bytes is None else memory_bytes
         kind = kind or choose_kind(images.count, images.dimension, allowed)
         parameters = choose_parameters(kind, images.count, images.dimension, allowed)
         descriptions = find_descriptions(features, queries, checkpoint, seed=seed, device=device)
@@ -105,15 +107,11 @@ def index_gallery(
             f"{kind} finds {tuned.recall.value:.1%}, and {recall:.1%} were asked for: "
             "allow more --memory, or take another --kind"
         )
-    return IndexResult(path, tuned.gallery.parameters, tuned.recall, descriptions.source, path.stat().st_size)
+    return IndexResult(path, tuned.gallery.parameters, tuned.recall, descriptions.source, size_of(path, FeatureError))
 
 
 def _check_place(path: Path, overwrite: bool) -> None:
     """Before anything is built. Raises OutputError."""
     refuse_to_replace(path, overwrite=overwrite)
-    if not os.access(path.parent, os.W_OK):
+    if not may_write(path.parent):
         raise unwritable(path, f"{path.parent} is read-only", "place: copy the gallery there")
-
-
-def _machine_memory() -> int:
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -17,7 +17,8 @@ import numpy as np
 from tbps_cli.data.lists import Line, in_words, read_list, same_letters
 from tbps_cli.errors import DataError, FeatureError, OutputError, QueryError
 from tbps_cli.features import Column, FeatureTable, merge, open_features, select
-from tbps_cli.files import read_whole, refuse_to_replace, whole_folder
+from tbps_cli.files import refuse_to_replace, whole_folder
+from tbps_cli.paths import read_whole
 from tbps_cli.results import Result
 from tbps_cli.retrieval.conditions import parse_conditions
 from tbps_cli.retrieval.milvus.place import MilvusPlace
@@ -44,6 +45,7 @@ class MergeResult(Result):
     out: Path
     galleries: int
     images: int
+    precision: str  # of the products that made the rows; "" is unknown
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,11 @@ def merge_galleries(
     with progress.track("merging", 1) as advance:
         images = merge(galleries, out, overwrite)
         advance(1, "")
-    return MergeResult(out, len(galleries), images)
+    with open_features(out) as merged:
+        precision = merged.info.precision
+    if "," in precision:
+        progress.note(f"{out}: its rows were embedded at different precisions ({precision}); scores differ a little")
+    return MergeResult(out, len(galleries), images, precision)
 
 
 def split_by(gallery: Path, column: str, out: Path, *, progress: Progress = SILENCE) -> tuple[Part, ...]:

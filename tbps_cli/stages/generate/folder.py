@@ -26,12 +26,14 @@ from PIL import Image
 from tbps_cli.data.generated import RECORDS
 from tbps_cli.errors import OutputError
 from tbps_cli.files import PARTIALS, unwritable, write_whole
+from tbps_cli.paths import exists, find_matches, is_folder, is_link, list_folder, read_text, read_whole, refuse_closed
 from tbps_cli.proximity.plan.file import write_plan
 from tbps_cli.proximity.plan.plan import Plan
 
 IDENTITY, PLAN, REPORT, PAGE = "generation.json", "plan.jsonl", "report.json", "index.html"
 IMAGES, PARTS = "images", "parts"
 A_FOLDER = 10_000  # images
+LARGEST_JSON = 1 << 20  # bytes of what a folder says of itself
 HOW = "place, and give the same command again: what is finished stays"
 
 
@@ -51,21 +53,22 @@ class GenerationFolder:
         identity: all that the bytes of the result depend on, by name.
         Raises OutputError for a folder of something else, unless it may be overwritten and is of a generation.
         """
-        if folder.exists() and not folder.is_dir():
+        refuse_closed(folder / IDENTITY, OutputError, "Choose another --out.")
+        if exists(folder) and not is_folder(folder):
             raise OutputError(f"{folder}: not a folder. Choose another --out.")
         known = folder / IDENTITY
         opened = cls(folder)
         try:
             opened._refuse_links()
-            is_cleared = overwrite and known.exists()
+            is_cleared = overwrite and exists(known)
             if is_cleared:
                 opened._clear()
-            elif known.exists():
+            elif exists(known):
                 _compare(_read_identity(known), identity, folder)
-            elif folder.exists() and any(path for path in folder.iterdir() if not path.match(PARTIALS)):
+            elif exists(folder) and any(path for path in list_folder(folder, OutputError) if not path.match(PARTIALS)):
                 raise OutputError(f"{folder}: not empty, and not begun by `tbps generate`. Choose another --out.")
             folder.mkdir(parents=True, exist_ok=True)
-            if not known.exists():
+            if not exists(known):
                 write_whole(json.dumps(dict(identity), indent=2).encode() + b"\n", known, overwrite=False)
             if opened.is_finished:
                 opened._remove_parts()
@@ -81,7 +84,7 @@ class GenerationFolder:
     def join(cls, folder: Path, identity: Mapping[str, str]) -> GenerationFolder:
         """The folder that another process has opened. Raises OutputError where it was begun for something else."""
         known = folder / IDENTITY
-        if not known.exists():
+        if not exists(known):
             raise OutputError(f"{folder}: is not the same for all processes. Give them one folder that all share.")
         _compare(_read_identity(known), identity, folder)
         return cls(folder)
@@ -89,11 +92,11 @@ class GenerationFolder:
     @property
     def is_finished(self) -> bool:
         """Whether all chunks were made and joined."""
-        return self.records.exists()
+        return exists(self.records)
 
     def list_missing(self, chunks: int) -> list[int]:
         """The chunks that are still to be made."""
-        return [chunk for chunk in range(chunks) if not self._part(chunk).exists()]
+        return [chunk for chunk in range(chunks) if not exists(self._part(chunk))]
 
     def write_chunk(
         self, chunk: int, lines: Sequence[Mapping[str, Any]], kept: Mapping[int, bytes], dropped: Mapping[int, bytes]
@@ -121,10 +124,10 @@ class GenerationFolder:
         for chunk in range(chunks):
             part = self._part(chunk)
             try:
-                for line in part.read_text(encoding="utf-8").split("\n"):
+                for line in read_text(part, OutputError, "Give the same command again.").split("\n"):
                     if line:
                         yield json.loads(line)
-            except (OSError, ValueError) as error:
+            except (ValueError, RecursionError) as error:
                 raise OutputError(f"{part}: damaged ({error}). Remove it and give the same command again.") from None
 
     def finish(self, report: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> None:
@@ -141,8 +144,8 @@ class GenerationFolder:
     def read_report(self) -> dict[str, Any]:
         """What `finish` wrote. Raises OutputError."""
         try:
-            report = json.loads(self.report.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            report = json.loads(read_text(self.report, OutputError, "Generate again with --overwrite."))
+        except (ValueError, RecursionError) as error:
             raise OutputError(f"{self.report}: cannot be read ({error}). Generate again with --overwrite.") from None
         assert isinstance(report, dict)
         return report
@@ -162,9 +165,9 @@ class GenerationFolder:
     def read_dropped(self, number: int) -> Image.Image | None:
         """That image, if it is there."""
         try:
-            with Image.open(io.BytesIO(self.dropped_image_of(number).read_bytes())) as image:
+            with Image.open(io.BytesIO(read_whole(self.dropped_image_of(number), OutputError))) as image:
                 return image.convert("RGB")
-        except OSError:
+        except (OutputError, OSError):
             return None
 
     def _part(self, chunk: int) -> Path:
@@ -172,18 +175,18 @@ class GenerationFolder:
 
     def _sweep(self) -> None:
         """Remove what killed processes were writing."""
-        for place in (self.folder, self.parts, *self.folder.glob(f"{IMAGES}/*/")):
-            for leftover in place.glob(PARTIALS):
+        for place in (self.folder, self.parts, *find_matches(self.folder, f"{IMAGES}/*/")):
+            for leftover in find_matches(place, PARTIALS):
                 leftover.unlink(missing_ok=True)
 
     def _remove_parts(self) -> None:
-        if self.parts.exists():
+        if exists(self.parts):
             shutil.rmtree(self.parts)
 
     def _refuse_links(self) -> None:
         """Nothing is written or removed elsewhere."""
-        for place in (self.folder / IMAGES, self.parts, *self.folder.glob(f"{IMAGES}/*")):
-            if place.is_symlink():
+        for place in (self.folder / IMAGES, self.parts, *find_matches(self.folder, f"{IMAGES}/*")):
+            if is_link(place):
                 raise OutputError(f"{place}: a link to another place, where nothing is written. Remove it.")
 
     def _clear(self) -> None:
@@ -191,11 +194,11 @@ class GenerationFolder:
         self.records.unlink(missing_ok=True)  # first: what is half cleared is not finished
         self._sweep()
         self._remove_parts()
-        for image in self.folder.glob(f"{IMAGES}/*/*.jpg"):
+        for image in find_matches(self.folder, f"{IMAGES}/*/*.jpg"):
             if image.stem.isdecimal():
                 image.unlink()
-        for folder in [*self.folder.glob(f"{IMAGES}/*/"), self.folder / IMAGES]:
-            if folder.is_dir() and not any(folder.iterdir()):
+        for folder in [*find_matches(self.folder, f"{IMAGES}/*/"), self.folder / IMAGES]:
+            if is_folder(folder) and not list_folder(folder, OutputError):
                 folder.rmdir()
         for name in (PAGE, REPORT, PLAN, IDENTITY):
             (self.folder / name).unlink(missing_ok=True)
@@ -203,8 +206,8 @@ class GenerationFolder:
 
 def _read_identity(path: Path) -> dict[str, str]:
     try:
-        identity = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        identity = json.loads(read_text(path, OutputError, "Choose another --out.", most=LARGEST_JSON))
+    except (ValueError, RecursionError) as error:
         raise OutputError(f"{path}: damaged ({error}). Choose another --out, or --overwrite what is there.") from None
     if not isinstance(identity, dict):
         raise OutputError(f"{path}: not written by `tbps generate`. Choose another --out.")

@@ -17,6 +17,7 @@ from tbps_cli.data.annotations import Reading
 from tbps_cli.data.records import SPLITS, PersonRecord
 from tbps_cli.errors import DataError
 from tbps_cli.files import hold, refuse_to_replace
+from tbps_cli.paths import read_whole
 from tbps_cli.processes import training_processes
 from tbps_cli.proximity.generator import refuse_other_kinds
 from tbps_cli.proximity.lexicon import Lexicon
@@ -171,7 +172,7 @@ def _prepare(
     records = {record.name: record for record in sources}
     identity = {
         "recipe": dump_recipe(recipe),
-        "data set": _digest(reading.annotations.read_bytes()),
+        "data set": _digest(read_whole(reading.annotations, DataError)),
         "plan": digest_plan(plan),
         "lexicon": _digest(lexicon.describe().encode()),
         "editor": editor.fingerprint,

@@ -10,6 +10,7 @@ from typing import Any
 
 from tbps_cli import __version__
 from tbps_cli.data.records import PersonRecord
+from tbps_cli.paths import exists
 from tbps_cli.proximity.generator import Request
 from tbps_cli.proximity.plan.kinds import KINDS
 from tbps_cli.proximity.plan.plan import Plan
@@ -161,6 +162,6 @@ def _sample(lines: Sequence[Line], seed: int, count: int) -> list[Line]:
 
 def _sample_dropped(lines: Sequence[Line], folder: GenerationFolder, seed: int) -> list[Line]:
     """Above all those of which there is a picture."""
-    pictured = [line for line in lines if folder.dropped_image_of(line["number"]).exists()]
+    pictured = [line for line in lines if exists(folder.dropped_image_of(line["number"]))]
     refused = [line for line in lines if not line["is_drawn"]]
     return [*_sample(pictured, seed, SHOWN * 2 // 3), *_sample(refused, seed, SHOWN // 3)]

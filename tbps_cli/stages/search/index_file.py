@@ -6,12 +6,12 @@ Not known here: how an index is built; `stages/gallery/index.py` does that.
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tbps_cli.errors import FeatureMismatchError
 from tbps_cli.features import FeatureFile, FeatureTable
+from tbps_cli.paths import is_taken
 from tbps_cli.retrieval.faiss.header import IndexHeader, IndexOrigin, MeasuredRecall
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def open_index_of(gallery: Path, features: FeatureFile) -> tuple[FaissGallery, I
         DependencyError: there is no FAISS.
     """
     path = index_path(gallery)
-    if not os.path.lexists(path):
+    if not is_taken(path):
         return None
     from tbps_cli.retrieval.faiss.index import open_index
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -18,6 +17,7 @@ from tbps_cli.data.annotations import is_safe_name
 from tbps_cli.data.sources import image_folder
 from tbps_cli.errors import DependencyError, FeatureError, FeatureMismatchError
 from tbps_cli.features import FeatureFile, FeatureTable, open_features
+from tbps_cli.paths import identity_of, real_path
 from tbps_cli.retrieval.conditions import parse_conditions
 from tbps_cli.retrieval.gallery import ExactGallery, Gallery, Hits
 from tbps_cli.retrieval.mapped import MappedGallery
@@ -75,12 +75,8 @@ def _identify(place: str) -> tuple[str | int, ...]:
     """What a gallery is the same by, whatever it is called. Raises EngineError."""
     if MilvusPlace.is_meant_by(place):
         parsed = MilvusPlace.parse(place)
-        return os.path.realpath(parsed.uri) if parsed.is_lite else parsed.uri, parsed.collection
-    try:
-        status = os.stat(place)
-    except (OSError, ValueError):  # opening it will say what is wrong
-        return (place,)
-    return status.st_dev, status.st_ino
+        return str(real_path(parsed.uri)) if parsed.is_lite else parsed.uri, parsed.collection
+    return identity_of(place) or (place,)  # opening it will say what is wrong
 
 
 @contextmanager
@@ -224,5 +220,4 @@ def find_image(name: str, folder: Path) -> Path | None:
     if not is_safe_name(name):
         return None
     image = folder / name
-    is_inside = os.path.realpath(image).startswith(os.path.join(os.path.realpath(folder), ""))
-    return image if is_inside else None
+    return image if real_path(image).is_relative_to(real_path(folder)) else None

@@ -10,6 +10,7 @@ from pathlib import Path
 from tbps_cli.data.lists import COMMENT, Line, read_list, strip_quotes
 from tbps_cli.encoders.tokenizer import Tokenizer
 from tbps_cli.errors import QueryError
+from tbps_cli.paths import read_whole
 from tbps_cli.runtime import Progress
 
 MOST_BYTES = 1 << 26
@@ -61,8 +62,7 @@ def read_lines(path: Path) -> list[Line]:
     """
     try:
         if str(path) != "-":
-            with path.open("rb") as file:
-                content = file.read(MOST_BYTES + 1)
+            content = read_whole(path, QueryError, "Name a text file, one query a line.", most=MOST_BYTES)
         elif sys.stdin is None:
             raise QueryError("-: nothing is on standard input. Pipe queries into it, one a line.")
         else:

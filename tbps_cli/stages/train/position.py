@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 from typing import Any
 
-from tbps_cli.checkpoint import VOCABULARY, open_checkpoint, restore_checkpoint
+from tbps_cli.checkpoint import AGAIN, VOCABULARY, Checkpoint, open_checkpoint, restore_checkpoint
 from tbps_cli.encoders.tokenizer import Tokenizer
-from tbps_cli.errors import TrainingError
+from tbps_cli.errors import CheckpointError, TrainingError
+from tbps_cli.paths import exists
 from tbps_cli.processes import Processes
 from tbps_cli.training.run import Run
 from tbps_cli.training.trainer import Trainer
@@ -55,7 +57,7 @@ def resume_training(
 
 
 def _read_last(run: Run, trainer: Trainer, tokenizer: Tokenizer, pairs: str) -> Position:
-    if not run.last.exists():
+    if not exists(run.last):
         if len(run.read_metrics()) > 1:
             raise TrainingError(f"{run.last}: is gone, and with it what a resume needs. Train anew with --overwrite.")
         return Position(pairs=pairs)
@@ -65,7 +67,7 @@ def _read_last(run: Run, trainer: Trainer, tokenizer: Tokenizer, pairs: str) -> 
             f"{run.last}: the training captions are other ones now; their words differ from the vocabulary it was "
             "trained with. Give the same data to resume it, or train anew."
         )
-    position = Position(**checkpoint.read_json(POSITION))
+    position = _read_position(checkpoint)
     if position.pairs != pairs:
         raise TrainingError(
             f"{run.last}: the folders of proximity.pairs hold other pairs now than when the training began. Put the "
@@ -73,3 +75,21 @@ def _read_last(run: Run, trainer: Trainer, tokenizer: Tokenizer, pairs: str) -> 
         )
     trainer.load_state(checkpoint.read_tensors("training"))
     return position
+
+
+def _read_position(checkpoint: Checkpoint) -> Position:
+    """Raises CheckpointError for what is no position."""
+    found, known = checkpoint.read_json(POSITION), fields(Position)
+    place = checkpoint.folder / POSITION
+    for field in known:
+        value = found.get(field.name, field.default)
+        is_right = type(value) is type(field.default)
+        if isinstance(field.default, float):
+            is_right = type(value) in (int, float) and math.isfinite(value)
+        elif field.default is None:
+            is_right = value is None or isinstance(value, dict)
+        if not is_right or (isinstance(value, int) and value < 0):
+            raise CheckpointError(f"{place}: {field.name} is {str(value)[:60]!r}. {AGAIN}")
+    if unknown := found.keys() - {field.name for field in known}:
+        raise CheckpointError(f"{place}: {min(unknown)[:60]!r} is nothing that a training knows. {AGAIN}")
+    return Position(**found)

@@ -18,8 +18,9 @@ from tbps_cli.checkpoint import MODEL, RECIPE, VOCABULARY, save_checkpoint
 from tbps_cli.data.records import PersonRecord
 from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.encoders.tokenizer import Tokenizer
-from tbps_cli.errors import RecipeError
+from tbps_cli.errors import OutputError, RecipeError
 from tbps_cli.files import hold
+from tbps_cli.paths import exists, refuse_closed
 from tbps_cli.processes import Processes, training_processes
 from tbps_cli.recipe import Recipe, dump_model, dump_recipe, parse_recipe
 from tbps_cli.results import Result
@@ -72,6 +73,7 @@ def train(
 
     Raises RecipeError, DataError, OutputError, DeviceError or TrainingError.
     """
+    refuse_closed(run_folder / "last", OutputError, "Choose another --out.")
     torch_device = find_device(device)
     autocast(torch_device, recipe.training.precision)  # an impossible precision is said before any work
     with training_processes(torch_device, device) as processes, processes.first_enters(hold(run_folder)):
@@ -110,7 +112,7 @@ def _train(
         train_records,
         tokenizer,
         device,
-        pretrained=not run.last.exists(),
+        pretrained=not exists(run.last),
         processes=processes,
         note=progress.note,
     )

@@ -147,5 +147,5 @@ def test_a_missing_or_unreadable_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"kept\.txt: cannot be read as UTF-8 text"):
         read_lexicon(folder)
     (folder / "kept.txt").unlink()
-    with pytest.raises(DataError, match=r"kept\.txt: no such file; a lexicon is a folder with synonyms\.txt"):
+    with pytest.raises(DataError, match=r"kept\.txt: no such file. A lexicon is a folder with synonyms\.txt"):
         read_lexicon(folder)

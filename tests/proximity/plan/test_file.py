@@ -157,7 +157,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_missing_plan_and_a_place_that_cannot_be_written_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"none\.jsonl: no such plan"):
+    with pytest.raises(DataError, match=r"none\.jsonl: no such file. Make a plan"):
         read_plan(tmp_path / "none.jsonl", RECORDS)
     with pytest.raises(OutputError, match="cannot be written"):
         write_plan(PLAN, tmp_path / "nowhere" / "plan.jsonl")

@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import tarfile
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,10 +23,12 @@ from tbps_cli.errors import DataError, FeatureMismatchError, OutputError
 from tbps_cli.features import open_features
 from tbps_cli.processes import Processes
 from tbps_cli.stages.embed import bulk as stage
+from tbps_cli.stages.embed import precision
 from tbps_cli.stages.embed.bulk import embed_crops
 from tbps_cli.stages.embed.parts import PartFolder
 from tbps_cli.stages.embed.precision import BulkEncoder, choose_precision
-from tbps_cli.stages.gallery.rewrite import drop
+from tbps_cli.stages.gallery.health import show_gallery
+from tbps_cli.stages.gallery.rewrite import drop, merge_galleries
 from tests.doubles.command import fail_tbps, run_tbps
 from tests.doubles.tiny import TinyRun
 from tests.doubles.two_processes import run_together
@@ -292,34 +293,57 @@ def test_only_a_gallery_of_this_checkpoint_and_of_no_data_set_is_added_to(
     assert "complete" in message
 
 
-class Slow:
-    """An encoder of which some precisions are slow, and some wrong."""
+class Noisy:
+    """An encoder on a device of a name, which may be wrong."""
 
-    device = torch.device("cuda")
-
-    def __init__(self, seconds: float, noise: float) -> None:
-        self.seconds, self.noise = seconds, noise
+    def __init__(self, device: str, noise: float = 0.0) -> None:
+        self.device, self.noise = torch.device(device), noise
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
-        time.sleep(self.seconds)
         rows = torch.eye(len(pixels)) + self.noise * torch.ones(len(pixels), len(pixels))
         return torch.nn.functional.normalize(rows, dim=1)
 
 
 @pytest.mark.parametrize(
-    ("bf16", "fp16", "chosen"),
+    ("device", "has_bf16", "noise", "chosen"),
     [
-        ((0.002, 0.0), (0.01, 0.0), "bf16"),
-        ((0.002, 0.3), (0.004, 0.0), "fp16"),  # bf16 is fast and wrong
-        ((0.05, 0.0), (0.05, 0.0), "float32"),
-        ((0.002, float("nan")), (0.002, 0.3), "float32"),
+        ("cuda", True, 0.0, "bf16"),
+        ("cuda", False, 0.0, "fp16"),
+        ("cuda", True, 0.3, "float32"),
+        ("cuda", True, float("nan"), "float32"),
+        ("cpu", True, 0.0, "bf16"),
+        ("cpu", False, 0.0, "float32"),
+        ("mps", True, 0.0, "float32"),
     ],
 )
-def test_the_fastest_precision_that_is_right_is_chosen(
-    bf16: tuple[float, float], fp16: tuple[float, float], chosen: str
+def test_the_device_decides_on_the_precision_and_no_clock(
+    monkeypatch: pytest.MonkeyPatch, device: str, has_bf16: bool, noise: float, chosen: str
 ) -> None:
-    known = {"float32": Slow(0.02, 0.0), "bf16": Slow(*bf16), "fp16": Slow(*fp16)}
-    assert choose_precision(lambda name: known[name], torch.zeros(4, 3, 2, 2)) == chosen  # type: ignore[arg-type, return-value]
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_bf16)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_bf16)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    built = {"float32": Noisy(device), "bf16": Noisy(device, noise), "fp16": Noisy(device, noise)}
+    assert choose_precision(lambda name: built[name], torch.zeros(4, 3, 2, 2)) == chosen  # type: ignore[arg-type, return-value]
+    assert not hasattr(precision, "time")
+
+
+def test_the_precision_stands_in_the_gallery_and_is_compared(images: Path, tiny: TinyRun, tmp_path: Path) -> None:
+    out = tmp_path / "g.h5"
+    embed(tiny.run, images, out, precision="bf16")
+    with open_features(out) as file:
+        assert file.info.precision == "bf16"
+    Image.new("RGB", (8, 16)).save(images / "new.png")
+    content = out.read_bytes()
+    with pytest.raises(FeatureMismatchError, match="at precision bf16, not float32"):
+        embed(tiny.run, images, out, append=True, precision="float32")
+    assert out.read_bytes() == content
+    assert embed(tiny.run, images, out, append=True, precision="auto").precision == "bf16"
+    other = tmp_path / "other"
+    other.mkdir()
+    Image.new("RGB", (8, 16)).save(other / "other.png")
+    embed(tiny.run, other, tmp_path / "h.h5", precision="float32")
+    merged = merge_galleries([out, tmp_path / "h.h5"], tmp_path / "m.h5")
+    assert merged.precision == show_gallery(tmp_path / "m.h5").precision == "bf16, float32"
 
 
 def test_half_precision_is_near_the_whole(images: Path, tiny: TinyRun, tmp_path: Path) -> None:
