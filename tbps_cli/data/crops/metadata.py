@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import re
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Literal
@@ -76,6 +76,21 @@ class Metadata:
     def unmatched(self) -> int:
         """Number of lines whose name was not asked for, so far."""
         return self.count - int(np.count_nonzero(self._found))
+
+    def check_fit(self, names: Iterable[str]) -> None:
+        """Raise DataError where no line is of any of these images."""
+        example = None
+        for name in names:
+            if self._find(name) is not None:
+                return
+            example = example or name
+        if not self.count:
+            raise DataError(f"{self.path}: has no line below its header. Write one for each image.")
+        line = next(self._lines_from(int(self._offsets[0])))[1][self._name]
+        raise DataError(
+            f"{self.path}: no line fits any image. Its first name is {line!r}, that of the first image {example!r}. "
+            "Write names as images have them, or say where those start: --image-root."
+        )
 
     def cells_of(self, names: Sequence[str]) -> dict[str, np.ndarray]:
         """Each column's values for n names: (n,) float64, NaN where unknown, or (n,) str objects, "" where unknown."""

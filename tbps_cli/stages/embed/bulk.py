@@ -11,6 +11,7 @@ import json
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, get_args
 
@@ -25,7 +26,8 @@ from tbps_cli.data.crops.reader import CropBatch, CropReader, UnreadableCrop
 from tbps_cli.data.records import UNKNOWN_PERSON
 from tbps_cli.errors import DataError, FeatureMismatchError, OutputError
 from tbps_cli.features import FeatureInfo, FeatureWriter, join_precisions, open_features
-from tbps_cli.files import refuse_to_replace
+from tbps_cli.features.layout import HASH_BYTES
+from tbps_cli.files import refuse_to_replace, refuse_without_room
 from tbps_cli.paths import exists
 from tbps_cli.processes import Processes, training_processes
 from tbps_cli.results import Result
@@ -173,7 +175,11 @@ class _Job:
         return len(self._span(number))
 
     def _begin(self, asked: Precision, *, overwrite: bool) -> dict[str, str]:
-        """The identity of the parts: those of a run that was killed, where they are of the same."""
+        """The identity of the parts: those of a run that was killed, where they are of the same.
+
+        What would make the end of the work an error is one here.
+        """
+        self._check_metadata()
         identity = {
             "images": self.crops.fingerprint(),
             "checkpoint": self.encoder.checkpoint.fingerprint,
@@ -184,16 +190,36 @@ class _Job:
         before = self.folder.identity()
         differing = [name for name, value in identity.items() if before.get(name) != value]
         if before and not differing:
+            self._check_room(self.folder.list_missing(self._parts))
             return before
         if before and not overwrite and self.folder.list_missing(self._parts) != list(range(self._parts)):
             raise OutputError(
                 f"{self.folder.out}: a run that was stopped had begun it with other {', '.join(differing)}. Give its "
                 "command again to go on with it, --overwrite to begin anew, or another --out."
             )
+        self._check_room(range(self._parts))
         identity["precision"] = self._choose(asked)
         identity[CREATED] = describe(self.encoder, dataset="", split="", root=self.crops.root, precision="").created
         self.folder.begin(identity)
         return identity
+
+    def _check_metadata(self) -> None:
+        """Raise DataError for a CSV that cannot be read, has other columns than the gallery, or fits no image."""
+        if self.metadata is None:
+            return
+        with Metadata(self.metadata) as metadata:
+            join_columns(self.existing.kinds if self.existing else {}, metadata)
+            names = (self.crops.name(row) for row in range(self.crops.count))
+            metadata.check_fit(chain(names, self.existing.names() if self.existing else ()))
+
+    def _check_room(self, missing: Sequence[int]) -> None:
+        """Raise OutputError where the disk cannot hold the parts that are missing, and then the gallery beside them."""
+        row = self.encoder.model.embedding_dim * np.dtype(np.float16).itemsize + HASH_BYTES
+        coming, held = sum(map(self._size, missing)), self.crops.count
+        if self.existing is not None:  # what it has is not embedded again, unless its content has changed
+            new = int(np.count_nonzero(~self.existing.known.any(axis=1)))
+            coming, held = min(coming, new), self.existing.count + new
+        refuse_without_room(self.folder.out, (coming + held) * row)
 
     def _choose(self, asked: Precision) -> str:
         known = self.existing.info.precision if self.existing else ""

@@ -107,9 +107,9 @@ def evaluate_features(
                 "Embed a data set's split: tbps embed --checkpoint … --dataset … --split test --out …"
             )
         embedded = EmbeddedSplit(
-            torch.from_numpy(images.read()),
+            DualEncoder.normalise(torch.from_numpy(images.read())),  # again: rounded to halves, they are a little off
             torch.from_numpy(images.person_ids),
-            torch.from_numpy(captions.read()),
+            DualEncoder.normalise(torch.from_numpy(captions.read())),
             torch.from_numpy(captions.person_ids),
             torch.from_numpy(captions.image_rows),
         )
