@@ -81,6 +81,14 @@ def train(
         return _train(recipe, run_folder, root, torch_device, resume, overwrite, processes, shown)
 
 
+def _least_bytes(trainer: Trainer, recipe: Recipe) -> int:
+    """What the best and the last checkpoint take, and the last one again while it is replaced."""
+    weights = sum(parameter.numel() for parameter in trainer.model.parameters())
+    learning = sum(parameter.numel() for parameter in trainer.model.parameters() if parameter.requires_grad)
+    last = weights * (2 if recipe.training.ema else 1) + learning  # with a moment of each at least
+    return 4 * (weights + 2 * last)
+
+
 def _train(
     recipe: Recipe,
     run_folder: Path,
@@ -116,6 +124,9 @@ def _train(
         processes=processes,
         note=progress.note,
     )
+    with processes.rank_0_first():
+        if processes.is_first and not exists(run.last):
+            refuse_without_room(run_folder, _least_bytes(trainer, recipe))
     position = resume_training(run, trainer, tokenizer, processes, digest_proximity(recipe))
     if position.epoch or position.batch:
         inside = f" and {position.batch} batches of the next" if position.batch else ""
