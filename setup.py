@@ -54,6 +54,7 @@ setup(
         "faiss": ["faiss-cpu>=1.8"],
         "milvus": ["pymilvus>=2.5", LITE],
         "parquet": ["pyarrow>=15"],
+        "heic": ["pillow-heif>=0.18"],
         "test": [
             "pytest>=8",
             "pytest-xdist>=3.5",
@@ -67,6 +68,7 @@ setup(
             "pymilvus>=2.5",
             LITE,
             "pyarrow>=15",
+            "pillow-heif>=0.18",
         ],
         "lint": ["ruff>=0.6", "mypy>=1.11", "types-PyYAML"],
     },

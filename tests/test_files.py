@@ -451,3 +451,20 @@ def test_training_fitting_and_generating_hold_their_folders(
     with pytest.raises(OutputError, match="another process"):
         generate(recipe, "toy-tiny", held, root=tiny.root, limit=2, device="cpu")
     assert list(held.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["n" * 247, "n" * 255, "ä" * 127])
+def test_a_name_as_long_as_the_disk_takes_is_written_and_a_killed_writer_taken_over(tmp_path: Path, name: str) -> None:
+    for change in (WRITE, FILL):
+        killed = run(f"{change}    os.kill(os.getpid(), signal.SIGKILL)", tmp_path / name)
+        assert killed.returncode == -signal.SIGKILL
+        assert len(os.listdir(tmp_path)) == 1
+        (partial,) = tmp_path.iterdir()
+        assert partial.match(".*.partial")
+        if change is WRITE:
+            write_whole(b"whole", tmp_path / name, overwrite=False)
+        else:
+            with whole_folder(tmp_path / name) as folder:
+                assert not os.listdir(folder)
+        assert os.listdir(tmp_path) == [name]
+        files._remove(tmp_path / name)

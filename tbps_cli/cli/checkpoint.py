@@ -21,7 +21,7 @@ def command() -> None:
 
 
 @command.command("show")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=options.PLACE)
 @options.as_json
 def show_(path: Path, as_json: bool) -> None:
     """Say what a run or checkpoint folder holds; every file is compared with its sha256.
@@ -54,8 +54,8 @@ def show_(path: Path, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("path", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write; it must not exist.")
+@click.argument("path", type=options.PLACE)
+@click.option("--out", required=True, type=options.PLACE, help="Folder to write; it must not exist.")
 @click.option("--onnx", is_flag=True, help="Both encoders as ONNX files too (extra: onnx).")
 def export(path: Path, out: Path, onnx: bool) -> None:
     """Write a folder to hand on: weights, recipe, vocabulary and a model card, no training state.

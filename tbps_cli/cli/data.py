@@ -88,7 +88,7 @@ def check(
 
 @command.command("show")
 @click.argument("name")
-@click.option("--out", type=click.Path(path_type=Path), help="Page to write.  [default: NAME.html]")
+@click.option("--out", type=options.PLACE, help="Page to write.  [default: NAME.html]")
 @click.option("--people", type=click.IntRange(1, 200), default=24, show_default=True, help="How many to sample.")
 @click.option("--seed", default=0, show_default=True, help="Of the sample.")
 @options.root
@@ -119,7 +119,7 @@ def show_(name: str, out: Path | None, people: int, seed: int, root: Path | None
     type=click.IntRange(0, 64),
     help="Of 256, in which the hashes of two images may differ.  [default: 32]",
 )
-@click.option("--html", type=click.Path(path_type=Path), help="Page with the pairs side by side.")
+@click.option("--html", type=options.PLACE, help="Page with the pairs side by side.")
 @click.option("--workers", type=click.IntRange(1), default=4, show_default=True, help="Threads that open images.")
 @options.root
 @options.overwrite
@@ -165,7 +165,7 @@ def leaks(
 
 @command.command()
 @click.argument("name")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="JSON Lines file to write.")
+@click.option("--out", required=True, type=options.PLACE, help="JSON Lines file to write.")
 @options.root
 @options.overwrite
 @options.as_json

@@ -12,7 +12,7 @@ from tbps_cli.cli.interrupt import goes_on
 
 @click.command()
 @click.option("--fast", is_flag=True, help="A minute's version: fewer people, a weaker model.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for everything.  [default: tbps-demo]")
+@click.option("--out", type=options.PLACE, help="Folder for everything.  [default: tbps-demo]")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the training.")
 @options.device
 @options.as_json

@@ -15,11 +15,12 @@ from tbps_cli.cli.interrupt import goes_on
 
 @click.command()
 @options.embedder
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="HDF5 file to write.")
+@click.option("--out", required=True, type=options.PLACE, help="HDF5 file to write.")
 @click.option("--images", multiple=True, help="Folder, glob, tar shard, @LIST of paths, or - for a list on stdin.")
 @click.option("--append", is_flag=True, help="Add to --out what it lacks, by name and content.")
-@click.option("--metadata", type=click.Path(path_type=Path), help="CSV name,camera,…: columns to filter a search by.")
-@click.option("--image-root", type=click.Path(path_type=Path), help="Folder that names start from.")
+@click.option("--metadata", type=options.PLACE, help="CSV name,camera,…: columns to filter a search by.")
+@click.option("--image-root", type=options.PLACE, help="Folder that names start from.")
+@click.option("--include-hidden", is_flag=True, help="Read hidden, trash, thumbnail and system folders as well.")
 @click.option("--strict", is_flag=True, help="Stop at an unreadable image, instead of naming it in the file.")
 @click.option(
     "--precision", type=click.Choice(["auto", "float32", "bf16", "fp16"]), default="auto", show_default=True,
@@ -52,7 +53,9 @@ def command(
     """Embed any number of images, or a data set's split, into a gallery.
 
     Names are paths below the folder that all images have in common. Images that cannot be read are left out and
-    named in the file. A command that was stopped or killed goes on where it was when it is given again.
+    named in the file; one that a list names and that is not there makes the exit code 1. What else is in a folder is
+    counted: hidden files and folders, trash, thumbnails, videos, linked folders, other files. A command that was
+    stopped or killed goes on where it was when it is given again.
 
     \b
     Examples:
@@ -86,7 +89,7 @@ def command(
         return
     from tbps_cli.stages.embed.bulk import embed_crops
 
-    stdin = sys.stdin.buffer if "-" in images else None
+    stdin = sys.stdin.buffer if "-" in images and sys.stdin is not None else None
     of_images |= {"root": of_images.pop("image_root"), "stdin": stdin}
     with goes_on(f"what is finished is kept beside {out}. The same command goes on where it was."):
         result = embed_crops(checkpoint, images, out, **of_images, **common)
@@ -96,8 +99,12 @@ def command(
         progress.note(f"left out: {problem}")
     if result.unreadable > len(result.problems):
         progress.note(f"left out: {result.unreadable:,} images in all; tbps gallery show {out} names them")
+    if result.missing:
+        progress.note(f"not there: {result.missing:,} of the images that are listed")
     if as_json:
         show.print_json(result.as_dict())
     else:
         progress.note(f"{result.added:,} images embedded, {result.unchanged:,} as they were; {result.images:,} in all")
         click.echo(result.out)
+    if result.missing:
+        context.exit(1)

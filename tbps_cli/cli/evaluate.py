@@ -10,8 +10,8 @@ from tbps_cli.cli import options
 
 
 @click.command()
-@click.argument("features", required=False, type=click.Path(path_type=Path))
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="Run or checkpoint folder.")
+@click.argument("features", required=False, type=options.PLACE)
+@click.option("--checkpoint", type=options.PLACE, help="Run or checkpoint folder.")
 @options.dataset(multiple=True, help="Evaluate on this one; give it again for others, and compare domains.")
 @options.split
 @click.option("--both", is_flag=True, help="Image to text as well.")
@@ -22,8 +22,8 @@ from tbps_cli.cli import options
     show_default=True,
     help="ctlg: also as the released CTLG code does it, faults included.",
 )
-@click.option("--per-query", type=click.Path(path_type=Path), help="CSV to write: rank and AP of every query.")
-@click.option("--html", type=click.Path(path_type=Path), help="Page to write, with the hardest queries.")
+@click.option("--per-query", type=options.PLACE, help="CSV to write: rank and AP of every query.")
+@click.option("--html", type=options.PLACE, help="Page to write, with the hardest queries.")
 @options.root
 @options.device
 @options.workers

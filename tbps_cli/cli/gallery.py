@@ -37,7 +37,7 @@ def command() -> None:
     """
 
 
-gallery_argument = click.argument("gallery", type=click.Path(path_type=Path))
+gallery_argument = click.argument("gallery", type=options.PLACE)
 
 
 @command.command("show")
@@ -85,8 +85,8 @@ def verify(context: click.Context, gallery: Path, skip_images: bool, as_json: bo
 
 
 @command.command()
-@click.argument("galleries", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Gallery to write.")
+@click.argument("galleries", nargs=-1, required=True, type=options.PLACE)
+@click.option("--out", required=True, type=options.PLACE, help="Gallery to write.")
 @options.overwrite
 @options.as_json
 def merge(galleries: tuple[Path, ...], out: Path, overwrite: bool, as_json: bool) -> None:
@@ -114,7 +114,7 @@ def merge(galleries: tuple[Path, ...], out: Path, overwrite: bool, as_json: bool
 @gallery_argument
 @click.option("--by", help="Column: a file for each of its values.")
 @click.option("--parts", type=click.IntRange(1), help="Number of files of consecutive images.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write; it must not exist.")
+@click.option("--out", required=True, type=options.PLACE, help="Folder to write; it must not exist.")
 @options.as_json
 def split(gallery: Path, by: str | None, parts: int | None, out: Path, as_json: bool) -> None:
     """Write GALLERY as several files in a folder: by a column, or into equal parts.
@@ -147,9 +147,7 @@ def split(gallery: Path, by: str | None, parts: int | None, out: Path, as_json: 
 @command.command()
 @click.argument("gallery")
 @click.argument("names", nargs=-1)
-@click.option(
-    "--from", "listed", type=click.Path(path_type=Path), help="File with names, one a line or NUL-terminated."
-)
+@click.option("--from", "listed", type=options.PLACE, help="File with names, one a line or NUL-terminated.")
 @click.option("--where", multiple=True, help="Condition on a column, such as camera=3; several must all be met.")
 @options.as_json
 @click.pass_context
@@ -189,7 +187,7 @@ def drop(
 
 @command.command()
 @gallery_argument
-@click.option("--to", required=True, type=click.Path(path_type=Path), help="File to write: .parquet, .npz or .npy.")
+@click.option("--to", required=True, type=options.PLACE, help="File to write: .parquet, .npz or .npy.")
 @click.option("--captions", is_flag=True, help="The captions instead of the images.")
 @options.overwrite
 @options.as_json

@@ -31,7 +31,7 @@ class Size(click.ParamType):
 
 
 @click.command("index")
-@click.argument("gallery", type=click.Path(path_type=Path))
+@click.argument("gallery", type=options.PLACE)
 @click.option("--kind", type=click.Choice(KINDS), help="[default: the fastest that fits into the memory]")
 @click.option("--memory", type=Size(), help="That the index may take.  [default: a fourth of this machine's]")
 @click.option(
@@ -43,7 +43,7 @@ class Size(click.ParamType):
 )
 @click.option(
     "--queries",
-    type=click.Path(path_type=Path),
+    type=options.PLACE,
     help="Text file of descriptions to measure with, one a line.  [default: the gallery's captions, or made-up ones]",
 )
 @click.option("--checkpoint", help="Where the gallery's checkpoint lies now; not needed where there are captions.")

@@ -11,7 +11,7 @@ from tbps_cli.cli.interrupt import goes_on
 
 
 @click.command("push")
-@click.argument("gallery", type=click.Path(path_type=Path))
+@click.argument("gallery", type=options.PLACE)
 @click.option("--to", required=True, metavar="PLACE", help="http://HOST:19530/NAME, FILE.db or lite:FILE.db/NAME.")
 @click.option(
     "--index", type=click.Choice(["flat", "hnsw"]), help="Of a new collection.  [default: hnsw; in a file flat]"

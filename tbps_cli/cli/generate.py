@@ -20,11 +20,11 @@ from tbps_cli.cli.interrupt import goes_on
     help="A YAML file, or a name that `tbps recipes` lists under generate/.",
 )
 @options.overrides
-@click.option("--out", type=click.Path(path_type=Path), help="Folder to write.  [default: generated/DATASET]")
-@click.option("--plan", type=click.Path(path_type=Path), help="Write the plan to this .jsonl file, and stop.")
-@click.option("--from-plan", type=click.Path(path_type=Path), help="Carry out this plan instead of a new one.")
+@click.option("--out", type=options.PLACE, help="Folder to write.  [default: generated/DATASET]")
+@click.option("--plan", type=options.PLACE, help="Write the plan to this .jsonl file, and stop.")
+@click.option("--from-plan", type=options.PLACE, help="Carry out this plan instead of a new one.")
 @click.option("--limit", type=click.IntRange(1), help="The first so many edits only, to try.")
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="A run that is asked whether edits fit captions.")
+@click.option("--checkpoint", type=options.PLACE, help="A run that is asked whether edits fit captions.")
 @options.overwrite
 @options.root
 @options.device

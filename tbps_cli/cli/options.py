@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+PLACE = click.Path(path_type=Path, readable=False)  # what may not be read is told by whoever reads it
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 device = click.option(
@@ -18,14 +20,12 @@ embedder = click.option(
 )
 root = click.option(
     "--root",
-    type=click.Path(path_type=Path),
+    type=PLACE,
     help="Folder that holds the data sets.  [default: $TBPS_DATA, else data/]",
 )
 overwrite = click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
 overrides = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe.")
-run_folder = click.option(
-    "--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/NAME of the recipe]"
-)
+run_folder = click.option("--out", type=PLACE, help="Run folder.  [default: runs/NAME of the recipe]")
 resume = click.option("--resume", is_flag=True, help="Go on with the run where it stopped, or start it.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 DATASETS = "A name such as cuhk or toy (`tbps data list`), or a .jsonl or .csv file of your own."

@@ -11,7 +11,7 @@ from tbps_cli.cli import options
 
 @click.command()
 @click.argument("name", required=False)
-@click.argument("out", required=False, type=click.Path(path_type=Path))
+@click.argument("out", required=False, type=options.PLACE)
 @options.overwrite
 @options.as_json
 def command(name: str | None, out: Path | None, overwrite: bool, as_json: bool) -> None:

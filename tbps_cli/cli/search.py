@@ -23,7 +23,7 @@ SHOWN = 20  # queries of a file that were refused
 )  # fmt: skip
 @click.option("-k", type=click.IntRange(1, 10_000), default=10, show_default=True, help="How many hits a query.")
 @click.option("--also", multiple=True, metavar="SENTENCE", help="Another sentence about the same person.")
-@click.option("--image", type=click.Path(path_type=Path), help="Find more like this image, with or without QUERY.")
+@click.option("--image", type=options.PLACE, help="Find more like this image, with or without QUERY.")
 @click.option(
     "--image-weight",
     type=click.FloatRange(0, 1),
@@ -32,15 +32,15 @@ SHOWN = 20  # queries of a file that were refused
     help="Weight of the image when QUERY is given too (0 to 1).",
 )
 @click.option(
-    "--queries", type=click.Path(path_type=Path, allow_dash=True),
+    "--queries", type=click.Path(path_type=Path, allow_dash=True, readable=False),
     help="File of queries, one a line; tabs part sentences about one person.",
 )  # fmt: skip
 @click.option("--where", multiple=True, metavar="CONDITION", help="Only images with camera=3, time>=2024-01-31, …")
 @click.option("--min-score", type=float, help="No hits below this cosine.")
 @click.option("--rerank", is_flag=True, help="Let the best hits support each other (k-reciprocal re-ranking).")
 @click.option("--exact", is_flag=True, help="Compare every image, even where there is an index.")
-@click.option("--sheet", type=click.Path(path_type=Path), help="Write a contact sheet (PNG).")
-@click.option("--html", type=click.Path(path_type=Path), help="Write one self-contained page.")
+@click.option("--sheet", type=options.PLACE, help="Write a contact sheet (PNG).")
+@click.option("--html", type=options.PLACE, help="Write one self-contained page.")
 @click.option("--checkpoint", metavar="PLACE", help="Where the gallery's checkpoint lies now.")
 @options.device
 @options.overwrite

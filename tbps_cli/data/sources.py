@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from tbps_cli.data import tables
 from tbps_cli.data.annotations import Reading, read_annotations
-from tbps_cli.data.crops.decoding import SUFFIXES
+from tbps_cli.data.crops.kinds import SUFFIXES, left_out_as
 from tbps_cli.data.layouts import LAYOUTS, find_dataset, find_layout
 from tbps_cli.data.records import UNKNOWN_PERSON, PersonRecord
 from tbps_cli.errors import DataError
@@ -69,16 +70,15 @@ def image_folder(dataset: str, folder: Path) -> Path:
 
 
 def find_images(folder: Path) -> list[str]:
-    """Names of all images below a folder, sorted. Raises DataError when there are none."""
+    """Names of all images below a folder, sorted, as `tbps embed --images` finds them. Raises DataError for none."""
     if not exists(folder):
         raise DataError(f"{folder}: no such folder.")
     if not is_folder(folder):
         raise DataError(f"{folder}: not a folder. Give a folder of images.")
-    names = sorted(
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and is_file(path)
+    found = (
+        path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and is_file(path)
     )
+    names = sorted(path.as_posix() for path in found if not any(left_out_as(os.fsencode(part)) for part in path.parts))
     if not names:
         raise DataError(f"{folder}: no image in it or below it ({', '.join(SUFFIXES)}).")
     return names

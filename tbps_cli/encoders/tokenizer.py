@@ -21,6 +21,17 @@ from tbps_cli.encoders.words import (
 from tbps_cli.errors import CheckpointError, DataError, QueryError
 
 PADDING, UNKNOWN = "<pad>", "<unk>"
+MOST_WORDS = 1_000_000  # of a vocabulary; that of a BERT of a hundred languages has an eighth
+_LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"  # what str.splitlines takes for one
+
+
+def refuse_large(vocabulary: str) -> None:
+    """Raise CheckpointError for the text of more words, one a line, than a model can know."""
+    words = sum(map(vocabulary.count, _LINE_ENDS))
+    if words > MOST_WORDS:
+        raise CheckpointError(
+            f"a vocabulary of {words:,} words; at most {MOST_WORDS:,} are read. Fetch the file again."
+        )
 
 
 class Tokenizer(Protocol):
@@ -79,6 +90,7 @@ class WordTokenizer:
     @classmethod
     def from_text(cls, text: str, context_length: int) -> WordTokenizer:
         """What `serialise` wrote. Raises CheckpointError."""
+        refuse_large(text)
         return cls(text.splitlines(), context_length)
 
     def serialise(self) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tbps_cli.encoders.tokenizer import refuse_large
 from tbps_cli.encoders.weights import find_file
 from tbps_cli.encoders.words import (
     CaptionReading,
@@ -85,6 +86,7 @@ class WordPieceTokenizer:
     @classmethod
     def from_text(cls, text: str, context_length: int) -> WordPieceTokenizer:
         """The contents of a vocab.txt, one piece a line. Raises CheckpointError."""
+        refuse_large(text)
         lines = text.removesuffix("\n").split("\n")  # not splitlines: pieces may be exotic line separators
         return cls([line.removesuffix("\r") for line in lines], context_length)
 

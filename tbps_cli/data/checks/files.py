@@ -12,9 +12,10 @@ from pathlib import Path
 from PIL import Image
 
 from tbps_cli.data.checks.findings import Copy, Finding, count_of, show_examples
+from tbps_cli.data.crops.kinds import FORMATS
 from tbps_cli.data.records import PersonRecord
 from tbps_cli.data.threads import map_images
-from tbps_cli.data.transforms import FORMATS, read_image
+from tbps_cli.data.transforms import read_image
 from tbps_cli.errors import DataError
 from tbps_cli.paths import is_file, is_folder
 

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from tbps_cli.data.checks.findings import Copy, Finding, count_of, show_examples
-from tbps_cli.data.crops.decoding import SUFFIXES
+from tbps_cli.data.crops.kinds import SUFFIXES
 
 
 def find_unreadable_records(copy: Copy) -> Iterator[Finding]:

@@ -13,30 +13,30 @@ import shutil
 import stat
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
-from tbps_cli.data.crops.decoding import Place, open_without_waiting
-from tbps_cli.data.crops.paths import IMAGE_SUFFIXES, SHARD_SUFFIX, Files, Listed, Walk, find_paths
+from tbps_cli.data.crops.decoding import ABSENT, Place, open_without_waiting
+from tbps_cli.data.crops.kinds import SHARD_SUFFIX, SUFFIXES, PassedOver, suffix_of
+from tbps_cli.data.crops.paths import CLOSED_ENTRY, CLOSED_FOLDER, Files, Found, Listed, Walk, find_paths
 from tbps_cli.data.crops.shards import Member, ShardDamagedError, read_members
 from tbps_cli.errors import DataError
 from tbps_cli.files import scratch_file
 
-_NOTHING, _REPEATED, _NOT_TEXT, _LEAVES, _NO_FILE, _CLOSED_FOLDER, _DAMAGED_SHARD, _CLOSED_SHARD = range(8)
-_REFUSALS = (
-    "",
-    "named twice; the first of them is read.",
-    "its name is not UTF-8. Rename it.",
-    "its name leaves the shard. Pack the shard again.",
-    "no regular file: a link or a device in a shard is not followed.",
-    "a folder that cannot be read. Check its permissions.",
-    "a damaged archive; what lies behind the damage is not read. Fetch or pack it again.",
-    "an archive that cannot be read. Check that it is there, and its permissions.",
-)
+_REPEATED = "named twice; the first of them is read."
+_NOT_TEXT = "its name is not UTF-8. Rename it."
+_LEAVES = "its name leaves the shard. Pack the shard again."
+_NO_FILE = "no regular file: a link or a device in a shard is not followed."
+_DAMAGED_SHARD = "a damaged archive; what lies behind the damage is not read. Fetch or pack it again."
+_CLOSED_SHARD = "an archive that cannot be read. Check that it is there, and its permissions."
+_REFUSALS = (  # a row keeps the place of its own
+    "", _REPEATED, _NOT_TEXT, _LEAVES, _NO_FILE, CLOSED_FOLDER, _DAMAGED_SHARD, _CLOSED_SHARD, CLOSED_ENTRY, ABSENT
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,35 @@ class _Part:
     stamp: tuple[int, int] | None = None
 
 
+class _Origins:
+    """Which line of which list names a row; held are 24 bytes for each run of lines that name a file each."""
+
+    def __init__(self) -> None:
+        self._rows, self._ahead, self._lists, self._texts = array("q"), array("q"), array("q"), [""]
+
+    def add(self, row: int, text: str, line: int) -> None:
+        """Rows from this one on are named in a list from that line on; in none, where the line is 0."""
+        if not line:
+            text, line = "", row
+        if self._texts[-1] != text:
+            self._texts.append(text)
+        if not self._rows or (self._ahead[-1], self._lists[-1]) != (line - row, len(self._texts) - 1):
+            self._rows.append(row)
+            self._ahead.append(line - row)
+            self._lists.append(len(self._texts) - 1)
+
+    def find(self, row: int) -> str:
+        """The line and the list that name a row; "" where none does."""
+        place = bisect_right(self._rows, row) - 1
+        text = self._texts[self._lists[place]]
+        return f"line {row + self._ahead[place]:,} of {text}" if text else ""
+
+
 class Crops:
-    """Rows with names; made by `list_crops`."""
+    """Rows with names; made by `list_crops`.
+
+    passed_over: what is in folders and shards beside them. origin(row): the line and the list that name it, or "".
+    """
 
     def __init__(
         self,
@@ -60,13 +87,16 @@ class Crops:
         refusals: bytearray,
         parts: Sequence[_Part],
         extents: np.ndarray,
+        passed_over: PassedOver,
+        origins: _Origins,
     ) -> None:
         """names: all names, one after the other, ending at `ends` (N,), without those of their shards.
 
         extents (M, 2): offset and size of members of shards.
         """
-        self.root = root
+        self.root, self.passed_over = root, passed_over
         self._names, self._ends, self._refusals = names, ends, refusals
+        self.origin = origins.find
         self._parts, self._firsts, self._extents = parts, [part.first for part in parts], extents
 
     @property
@@ -83,7 +113,7 @@ class Crops:
         part = self._part_of(row)
         root, refusal = os.fsencode(self.root), _REFUSALS[self._refusals[row]]
         if part.shard is None:
-            return Place(os.path.join(root, self._stored(row)), refusal=refusal)
+            return Place(os.path.join(root, self._stored(row)), refusal=refusal, origin=self.origin(row))
         offset, size = self._extents[part.first_offset + row - part.first].tolist()
         return Place(os.path.join(root, part.shard), offset, size, part.stamp, refusal)
 
@@ -110,20 +140,24 @@ class Crops:
         return self._names[start : int(self._ends[row])]
 
 
-def list_crops(sources: Sequence[str], *, root: Path | None = None, stdin: BinaryIO | None = None) -> Crops:
+def list_crops(
+    sources: Sequence[str], *, root: Path | None = None, stdin: BinaryIO | None = None, include_hidden: bool = False
+) -> Crops:
     """List all crops of folders, globs, shards, `@lists` and `-`; nothing is opened but shards.
 
     root: the folder that names start from; the one that all sources are below where it is not given.
     stdin: what "-" reads to its end; it is kept in a file without a name, because it is gone through twice.
+    include_hidden: what is hidden in folders and shards is read, and what file managers and systems keep there.
 
-    Raises DataError for a source that names nothing, or a path that is not below `root`.
+    Raises DataError for a source that names nothing, a path that is not below `root`, and standard input that cannot be
+    read.
     """
     if sum(text == "-" for text in sources) > 1:
         raise DataError("-: standard input can be read once. Name it once.")
-    if "-" in sources and stdin is not None:
-        with _keep(stdin) as spooled:
-            return _list_found([find_paths(text, spooled) for text in sources], root)
-    return _list_found([find_paths(text) for text in sources], root)
+    with ExitStack() as stack:
+        spooled = stack.enter_context(_keep(stdin)) if "-" in sources and stdin is not None else None
+        passed_over = PassedOver(include_hidden=include_hidden)
+        return _list_found([find_paths(text, passed_over, spooled) for text in sources], root, passed_over)
 
 
 def _keep(stdin: BinaryIO) -> BinaryIO:
@@ -133,19 +167,21 @@ def _keep(stdin: BinaryIO) -> BinaryIO:
         shutil.copyfileobj(stdin, kept)
         kept.flush()
     except OSError as error:
-        raise DataError(f"-: standard input cannot be read ({error.strerror}). Name a file of names: @FILE.") from None
+        reason = error.strerror or error
+        raise DataError(f"-: standard input cannot be read ({reason}). Name a file of names: @FILE.") from None
     return kept
 
 
-def _list_found(found: Sequence[Walk | Listed | Files], root: Path | None) -> Crops:
+def _list_found(found: Sequence[Walk | Listed | Files], root: Path | None, passed_over: PassedOver) -> Crops:
     folder = os.path.commonpath([one.common_folder() for one in found]) if root is None else os.path.abspath(root)
-    listing = _Listing(os.fsencode(folder))
+    listing = _Listing(os.fsencode(folder), passed_over)
     for one in found:
         before = len(listing.ends)
-        listing.add(one.text, one.paths())
+        listing.add(one)
         if len(listing.ends) == before:
             raise DataError(
-                f"{one.text}: no image in it or below it. Shards are named by themselves or by a glob: 'folder/*.tar'."
+                f"{one.text}: no image in it or below it. {(passed_over.sentence() or 'It is empty').capitalize()}. "
+                "Shards are named by themselves or by a glob: 'folder/*.tar'."
             )
     return listing.finish()
 
@@ -153,26 +189,31 @@ def _list_found(found: Sequence[Walk | Listed | Files], root: Path | None) -> Cr
 class _Listing:
     """Crops while they are found."""
 
-    def __init__(self, root: bytes) -> None:
-        self.root = root
+    def __init__(self, root: bytes, passed_over: PassedOver) -> None:
+        self.root, self.passed_over = root, passed_over
         self.names, self.ends, self.refusals, self.hashes = bytearray(), array("q"), bytearray(), array("q")
         self.parts = [_Part(0)]
         self.extents = array("q")
+        self.origins = _Origins()
 
-    def add(self, text: str, paths: Iterable[tuple[bytes, bool]]) -> None:
-        """Append paths, each with whether it is a folder that cannot be read."""
+    def add(self, source: Walk | Listed | Files) -> None:
+        """Append what a source names."""
         prefix = os.path.join(self.root, b"")
-        for path, is_closed in paths:
-            if not path.startswith(prefix) and path != self.root:
+        for found in source.paths():
+            is_below = found.path.startswith(prefix) or found.path == self.root
+            if not is_below and (not found.line or os.path.lexists(found.path)):
                 raise DataError(
-                    f"{text}: {os.fsdecode(path)!r} is not below {os.fsdecode(self.root)!r}, which names start from. "
-                    "Give a root that all images are below."
+                    f"{source.text}: {os.fsdecode(found.path)!r} is not below {os.fsdecode(self.root)!r}, which names "
+                    "start from. Give a root that all images are below."
                 )
-            name = path[len(prefix) :]
-            if os.path.splitext(name)[1].lower() == SHARD_SUFFIX and not is_closed:
-                self._add_shard(path, name)
+            name = found.path[len(prefix) :] if is_below else found.path
+            self.origins.add(len(self.ends), source.text, found.line)
+            if not is_below:
+                self._append(name, ABSENT)
+            elif suffix_of(name) == SHARD_SUFFIX and not found.refusal:
+                self._add_shard(found, name)
             else:
-                self._append(name, _CLOSED_FOLDER if is_closed else _NOTHING)
+                self._append(name, found.refusal)
 
     def finish(self) -> Crops:
         """All rows, those refused whose name an earlier one has."""
@@ -183,44 +224,49 @@ class _Listing:
             self.refusals,
             self.parts,
             np.asarray(self.extents).reshape(-1, 2),
+            self.passed_over,
+            self.origins,
         )
         for row in find_repeated(np.asarray(self.hashes), crops.name_in_bytes):
-            self.refusals[row] = self.refusals[row] or _REPEATED
+            self.refusals[row] = self.refusals[row] or _REFUSALS.index(_REPEATED)
         return crops
 
-    def _add_shard(self, path: bytes, name: bytes) -> None:
+    def _add_shard(self, found: Found, name: bytes) -> None:
         try:
-            with open(path, "rb", opener=open_without_waiting) as file:
+            with open(found.path, "rb", opener=open_without_waiting) as file:
                 status = os.fstat(file.fileno())
                 if not stat.S_ISREG(status.st_mode):
                     return self._append(name, _CLOSED_SHARD)
                 self._begin(_Part(len(self.ends), len(self.extents) // 2, name, (status.st_size, status.st_mtime_ns)))
                 for member in read_members(file, status.st_size):
                     self._add_member(member)
-        except ShardDamagedError:
+        except (ShardDamagedError, OSError, ValueError) as error:
             self._begin(_Part(len(self.ends)))
-            self._append(name, _DAMAGED_SHARD)
-        except (OSError, ValueError):
-            self._begin(_Part(len(self.ends)))
-            self._append(name, _CLOSED_SHARD)
+            is_absent = isinstance(error, FileNotFoundError) and found.line
+            refusal = ABSENT if is_absent else _CLOSED_SHARD
+            self._append(name, _DAMAGED_SHARD if isinstance(error, ShardDamagedError) else refusal)
         self._begin(_Part(len(self.ends)))
 
     def _add_member(self, member: Member) -> None:
-        if os.path.splitext(member.name)[1].lower() not in IMAGE_SUFFIXES:
-            return
         name = member.name
         while name.startswith(b"./"):
             name = name[2:]
-        leaves = name.startswith(b"/") or b".." in name.split(b"/") or b"\0" in name
+        parts = name.split(b"/")
+        kinds = (self.passed_over.kind_of(part) for part in parts if part != b"..")
+        if kind := next(filter(None, kinds), ""):
+            return self.passed_over.add(kind)
+        if suffix_of(name) not in SUFFIXES:
+            return self.passed_over.add_file(name)
+        leaves = name.startswith(b"/") or b".." in parts or b"\0" in name
         self.extents.extend((member.offset, member.size))
-        self._append(name, _LEAVES if leaves else _NOTHING if member.is_regular else _NO_FILE)
+        self._append(name, _LEAVES if leaves else "" if member.is_regular else _NO_FILE)
 
     def _begin(self, part: _Part) -> None:
         if self.parts[-1].first == part.first:  # it has no row
             self.parts.pop()
         self.parts.append(part)
 
-    def _append(self, name: bytes, refusal: int) -> None:
+    def _append(self, name: bytes, refusal: str) -> None:
         shard = self.parts[-1].shard
         whole = name if shard is None else shard + b"/" + name
         try:
@@ -230,7 +276,7 @@ class _Listing:
         self.names += name
         self.ends.append(len(self.names))
         self.hashes.append(hash(whole))
-        self.refusals.append(refusal)
+        self.refusals.append(_REFUSALS.index(refusal))
 
 
 def find_repeated(hashes: np.ndarray, name_of: Callable[[int], bytes]) -> Iterator[int]:

@@ -14,16 +14,27 @@ from dataclasses import dataclass
 from fnmatch import translate
 from itertools import product
 from math import prod
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
+from tbps_cli.data.crops import kinds
+from tbps_cli.data.crops.kinds import SHARD_SUFFIX, SUFFIXES, PassedOver, suffix_of
+from tbps_cli.data.lists import find_path, in_bytes, read_list
 from tbps_cli.errors import DataError
 
-IMAGE_SUFFIXES = (b".jpg", b".jpeg", b".png", b".bmp", b".webp", b".tif", b".tiff", b".ppm", b".gif")
-SHARD_SUFFIX = b".tar"
-LONGEST_LINE = 1 << 16  # bytes
 MOST_EXPANDED = 1_000_000  # paths out of one `{…}`
+CLOSED_FOLDER = "a folder that cannot be read. Check its permissions."
+CLOSED_ENTRY = "cannot be looked at: a link in a circle or to an impossible name, or a damaged disk. Remove or mend it."
 
 Parts = tuple[bytes, ...]
+Entry = tuple[bytes, bool, bool, bool]  # a name, and whether it is a folder, is a link, and cannot be looked at
+
+
+class Found(NamedTuple):
+    """A path. refusal: why it is not to be read, or ""; line: of the list that names it, or 0."""
+
+    path: bytes
+    refusal: str = ""
+    line: int = 0
 
 
 @dataclass(frozen=True)
@@ -31,41 +42,83 @@ class Walk:
     """All images below a folder, or what a glob finds below it; found folders are read whole.
 
     parts: components of the glob below `folder`; none for all images.
+    passed_over: counts what `paths` does not yield, and says what is left out unless the glob names it.
     """
 
     text: str
     folder: bytes
+    passed_over: PassedOver
     parts: Parts = ()
 
     def common_folder(self) -> bytes:
         """The folder that all paths are below."""
         return self.folder
 
-    def paths(self) -> Iterator[tuple[bytes, bool]]:
-        """Path and whether it is a folder that cannot be read; in the order of their bytes."""
+    def paths(self) -> Iterator[Found]:
+        """Images, folders that cannot be read, and entries that cannot be looked at, in the order of their bytes."""
         matchers = tuple(None if part == b"**" else _matcher(part) for part in self.parts)
-        stack = [(self.folder, frozenset({0}), iter([(b"", True, False)]))]
+        stack: list[tuple[bytes, frozenset[int], Iterator[Entry]]]
+        stack = [(self.folder, frozenset({0}), iter([(b"", True, False, False)]))]
         while stack:
             folder, states, entries = stack[-1]
             entry = next(entries, None)
             if entry is None:
                 stack.pop()
                 continue
-            name, is_folder, is_link = entry
-            if name:
-                below, is_named = _step(name, states, matchers, is_folder=is_folder, is_link=is_link)
-            else:
-                below, is_named = states, False
+            name, is_folder, _, is_closed = entry
+            below, is_named = self._step(entry, states, matchers) if name else (states, False)
             path = os.path.join(folder, name) if name else folder
-            if is_folder and below:
+            if not below:
+                continue
+            if is_closed:
+                yield Found(path, CLOSED_ENTRY)
+            elif is_folder:
                 try:
                     stack.append((path, below, iter(_sorted_entries(path))))
                 except OSError:
-                    yield path, True
-            elif not is_folder and len(matchers) in below:
-                suffix = os.path.splitext(name)[1].lower()
-                if suffix in IMAGE_SUFFIXES or (is_named and suffix == SHARD_SUFFIX):
-                    yield path, False
+                    yield Found(path, CLOSED_FOLDER)
+            elif len(matchers) in below:
+                suffix = suffix_of(name)
+                if suffix in SUFFIXES or (is_named and suffix == SHARD_SUFFIX):
+                    yield Found(path)
+                elif entry[2] and not os.path.exists(path):
+                    self.passed_over.add(kinds.DEAD_LINKS)
+                else:
+                    self.passed_over.add_file(name)
+
+    def _step(
+        self, entry: Entry, states: frozenset[int], matchers: tuple[Callable[[bytes], object] | None, ...]
+    ) -> tuple[frozenset[int], bool]:
+        """Which parts of the glob may follow an entry, and whether it was matched by the last of them.
+
+        State i: parts i and further have yet to match; behind the last one, everything does. Links to folders are
+        followed where they are named, and not by `**` or below a found folder, where they could lead in circles.
+        """
+        name, is_folder, is_link, is_closed = entry
+        kind = self.passed_over.kind_of(name)
+        is_linked_folder = is_folder and is_link
+        last, is_named, is_passed_over = len(matchers), False, False
+        following: set[int] = set()
+        waiting = list(states)
+        while waiting:
+            state = waiting.pop()
+            matcher = None if state == last else matchers[state]
+            if matcher is None:
+                if state < last:
+                    waiting.append(state + 1)  # `**` may stand for no folder at all
+                if kind or is_linked_folder:
+                    is_passed_over = is_passed_over or is_folder or state == last
+                elif is_folder or is_closed or state == last:
+                    following.add(state)
+            elif matcher(name):
+                if kind in ("", kinds.HIDDEN) or self.parts[state] == name:
+                    following.add(state + 1)
+                    is_named = is_named or state + 1 == last
+                else:
+                    is_passed_over = True
+        if is_passed_over and not following:
+            self.passed_over.add(kind or kinds.LINKED_FOLDERS)
+        return frozenset(following), is_named
 
 
 @dataclass(frozen=True)
@@ -76,30 +129,30 @@ class Listed:
     open: Callable[[], BinaryIO]
 
     def common_folder(self) -> bytes:
-        """The folder that all paths are below; the list is read once for it."""
-        common = None
-        for path, _ in self.paths():
+        """The folder that all paths are below which are there; the list is read once for it."""
+        common, first = None, None
+        for path, _, line in self.paths():
+            first = first or (path, line)
             folder = os.path.dirname(path)
-            if common is None:
-                common = folder
-            elif folder != common and not folder.startswith(os.path.join(common, b"")):
-                common = os.path.commonpath([common, folder])
-        if common is None:
+            is_below = common is not None and (folder == common or folder.startswith(os.path.join(common, b"")))
+            if not is_below and os.path.lexists(path):
+                common = folder if common is None else os.path.commonpath([common, folder])
+        if first is None:
             raise DataError(f"{self.text}: names no image. Write one path a line.")
+        if common is None:
+            raise DataError(
+                f"{self.text}: none of its images is there, such as line {first[1]:,}: {os.fsdecode(first[0])}. "
+                f"Relative names start from {os.getcwd()}."
+            )
         return common
 
-    def paths(self) -> Iterator[tuple[bytes, bool]]:
-        """Every path, in the order of the lines."""
+    def paths(self) -> Iterator[Found]:
+        """Every path, in the order of the lines; whether it is there is not known."""
         here = os.getcwdb()
-        with self.open() as file:
-            number = 0
-            while line := file.readline(LONGEST_LINE):
-                number += 1
-                if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
-                    raise DataError(f"{self.text}: line {number:,} has more than {LONGEST_LINE:,} bytes. Is it a list?")
-                line = line.removesuffix(b"\n").removesuffix(b"\r")
-                if line.strip():
-                    yield os.path.normpath(os.path.join(here, line)), False
+        for line in read_list(self.open(), self.text):
+            name = in_bytes(line.choose(lambda text: os.path.lexists(os.path.join(here, in_bytes(text)))))
+            if name:
+                yield Found(find_path(os.path.normpath(os.path.join(here, name))), line=line.number)
 
 
 @dataclass(frozen=True)
@@ -113,12 +166,12 @@ class Files:
         """The folder that all paths are below."""
         return os.path.commonpath([os.path.dirname(path) for path in self.found])
 
-    def paths(self) -> Iterator[tuple[bytes, bool]]:
+    def paths(self) -> Iterator[Found]:
         """Every path, in the order in which they were named."""
-        return ((path, False) for path in self.found)
+        return map(Found, self.found)
 
 
-def find_paths(text: str, stdin: BinaryIO | None = None) -> Walk | Listed | Files:
+def find_paths(text: str, passed_over: PassedOver, stdin: BinaryIO | None = None) -> Walk | Listed | Files:
     """What a word behind `--images` means. A path that exists is that path, whatever characters it has.
 
     stdin: a file that can be read again from its beginning, for "-".
@@ -130,16 +183,16 @@ def find_paths(text: str, stdin: BinaryIO | None = None) -> Walk | Listed | File
         return Listed("standard input", lambda: _reopened(stdin))
     if text.startswith("@"):
         return Listed(text[1:], lambda: _open_list(text[1:]))
-    path = os.path.abspath(os.fsencode(text))
+    path = find_path(os.path.abspath(os.fsencode(text)))
     if text and os.path.isdir(path):
-        return Walk(text, path)
+        return Walk(text, path, passed_over)
     if text and os.path.lexists(path):
         return Files(text, (_known_kind(text, path),))
     expanded = list(expand_braces(text))
     if any(set(one) & set("*?[") for one in expanded):
         if len(expanded) > 1:
             raise DataError(f"{text}: braces and * together are not read. Give several --images.")
-        return _find_glob(text)
+        return _find_glob(text, passed_over)
     paths = [os.path.abspath(os.fsencode(one)) for one in expanded]
     for one, found in zip(expanded, paths, strict=True):
         if not one or not os.path.lexists(found):
@@ -173,17 +226,19 @@ def _refuse_many(count: int, text: str) -> None:
         raise DataError(f"{text}: means {count:,} paths, and at most {MOST_EXPANDED:,} are read. Use @list.txt.")
 
 
-def _find_glob(text: str) -> Walk:
+def _find_glob(text: str, passed_over: PassedOver) -> Walk:
     components = os.path.normpath(os.path.join(os.getcwdb(), os.fsencode(text))).split(b"/")
     first = next(place for place, part in enumerate(components) if set(part) & set(b"*?["))
     folder = b"/".join(components[:first]) or b"/"
     if not os.path.isdir(folder):
         raise DataError(f"{text}: no such folder: {os.fsdecode(folder)}. Check the path before the first *.")
-    return Walk(text, folder, tuple(components[first:]))
+    return Walk(text, folder, passed_over, tuple(components[first:]))
 
 
 def _known_kind(text: str, path: bytes) -> bytes:
-    if os.path.splitext(path)[1].lower() not in (*IMAGE_SUFFIXES, SHARD_SUFFIX):
+    if suffix_of(path) in kinds.VIDEO_SUFFIXES:
+        raise DataError(f"{text}: videos are not read; {kinds.FRAMES}")
+    if suffix_of(path) not in (*SUFFIXES, SHARD_SUFFIX):
         raise DataError(
             f"{text}: neither an image nor a shard. A list of paths is @{text}; an archive must be a .tar "
             "that is not compressed."
@@ -211,41 +266,15 @@ def _matcher(part: bytes) -> Callable[[bytes], object]:
     return lambda name: (shows_hidden or not name.startswith(b".")) and matches(os.fsdecode(name))
 
 
-def _step(
-    name: bytes,
-    states: frozenset[int],
-    matchers: tuple[Callable[[bytes], object] | None, ...],
-    *,
-    is_folder: bool,
-    is_link: bool,
-) -> tuple[frozenset[int], bool]:
-    """Which parts of the glob may follow a name, and whether it was matched by the last of them.
-
-    State i: parts i and further have yet to match; behind the last one, everything does. Links to folders are
-    followed where they are named, and not by `**` or below a found folder, where they could lead in circles.
-    """
-    last, is_named = len(matchers), False
-    following: set[int] = set()
-    waiting = list(states)
-    while waiting:
-        state = waiting.pop()
-        if state == last:
-            if not (is_folder and is_link):
-                following.add(last)
-            continue
-        matcher = matchers[state]
-        if matcher is None:
-            waiting.append(state + 1)  # `**` may stand for no folder at all
-            if is_folder and not is_link and not name.startswith(b"."):
-                following.add(state)
-        elif matcher(name):
-            following.add(state + 1)
-            is_named = is_named or state + 1 == last
-    return frozenset(following), is_named
-
-
-def _sorted_entries(folder: bytes) -> list[tuple[bytes, bool, bool]]:
-    """Names with whether they are folders and links, in the order that their whole paths have."""
+def _sorted_entries(folder: bytes) -> list[Entry]:
+    """The entries of a folder, in the order that their whole paths have. Raises OSError."""
     with os.scandir(folder) as entries:
-        found = [(entry.name, entry.is_dir(), entry.is_symlink()) for entry in entries]
+        found = [_look_at(entry) for entry in entries]
     return sorted(found, key=lambda entry: entry[0] + b"/" if entry[1] else entry[0])
+
+
+def _look_at(entry: os.DirEntry[bytes]) -> Entry:
+    try:
+        return entry.name, entry.is_dir(), entry.is_symlink(), False
+    except OSError:
+        return entry.name, False, False, True

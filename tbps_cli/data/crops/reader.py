@@ -39,6 +39,7 @@ class CropBatch:
     number: rows from `number` · B on.
     rows (R,) int64, names, hashes (R, 16) uint8, pixels (R, 3, H, W) uint8: the crops that could be read.
     unchanged: rows whose bytes have the hash that was known of them; they are not decoded.
+    wide: how many images that could be read are wider than high.
     """
 
     number: int
@@ -48,6 +49,7 @@ class CropBatch:
     pixels: np.ndarray
     unchanged: tuple[int, ...]
     unreadable: tuple[UnreadableCrop, ...]
+    wide: int
 
 
 class CropReader:
@@ -123,4 +125,5 @@ class CropReader:
                 UnreadableCrop(rows[position], crops.name(rows[position]), reason)
                 for position, reason in chunk.problems
             ),
+            chunk.wide,
         )

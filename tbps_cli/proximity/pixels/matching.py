@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter, JpegImagePlugin, UnidentifiedImageError
 
-from tbps_cli.data.transforms import FORMATS
+from tbps_cli.data.crops.kinds import FORMATS
 from tbps_cli.errors import DataError
 
 Floats = NDArray[np.float32]

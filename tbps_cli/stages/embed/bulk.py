@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from itertools import chain
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, get_args
 
@@ -19,20 +18,20 @@ import numpy as np
 import torch
 
 from tbps_cli.assembly.models import LoadedEncoder, load_encoder
-from tbps_cli.data.crops.decoding import decode_chunk
+from tbps_cli.data.crops.decoding import ABSENT, decode_chunk, name_absent
 from tbps_cli.data.crops.listing import Crops, list_crops
 from tbps_cli.data.crops.metadata import Metadata
 from tbps_cli.data.crops.reader import CropBatch, CropReader, UnreadableCrop
 from tbps_cli.data.records import UNKNOWN_PERSON
 from tbps_cli.errors import DataError, FeatureMismatchError, OutputError
 from tbps_cli.features import FeatureInfo, FeatureWriter, join_precisions, open_features
-from tbps_cli.features.layout import HASH_BYTES
-from tbps_cli.files import refuse_to_replace, refuse_without_room
+from tbps_cli.files import refuse_to_replace
 from tbps_cli.paths import exists
 from tbps_cli.processes import Processes, training_processes
 from tbps_cli.results import Result
 from tbps_cli.runtime import SILENCE, Progress, find_device
 from tbps_cli.stages.embed.append import ExistingGallery, join_columns
+from tbps_cli.stages.embed.before import check_metadata, check_room
 from tbps_cli.stages.embed.parts import CREATED, Part, PartFolder
 from tbps_cli.stages.embed.precision import BulkEncoder, Precision, choose_precision
 from tbps_cli.stages.embed.split import describe
@@ -40,6 +39,7 @@ from tbps_cli.stages.embed.split import describe
 ROWS_A_PART = 4096
 SAMPLED = 16  # images that the precision is chosen by
 SHOWN = 10  # unreadable images that a result names
+MOST_MISSING = 1000  # missing ones
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,9 @@ class CropsResult(Result):
 
     images: of the gallery, afterwards. added: embedded by this command. unchanged: embedded before, and not changed.
     unreadable: left out, and named in the file; problems: the first of them, and why.
+    missing: how many of those a list names, and nothing is there; missing_names: the first of them, with their lines.
+    passed_over: what lies in folders and shards beside the images, by kind; other_files: the rest of it by suffix, ""
+    for none. wide: how many of the added ones are wider than high.
     rank: of this process among those that worked together.
     """
 
@@ -59,6 +62,11 @@ class CropsResult(Result):
     problems: tuple[str, ...]
     precision: str
     rank: int = 0
+    missing: int = 0
+    missing_names: tuple[str, ...] = ()
+    passed_over: dict[str, int] = field(default_factory=dict)
+    other_files: dict[str, int] = field(default_factory=dict)
+    wide: int = 0
 
 
 def embed_crops(
@@ -77,6 +85,7 @@ def embed_crops(
     workers: int = 0,
     device: str = "auto",
     overwrite: bool = False,
+    include_hidden: bool = False,
     progress: Progress = SILENCE,
 ) -> CropsResult:
     """Embed all images of folders, globs, `@lists`, tar shards and "-"; names are paths below `root`.
@@ -88,6 +97,7 @@ def embed_crops(
     append: add to the gallery `out` what it does not have, by name and content.
     compile: have torch.compile translate the encoder, which takes most of a minute and is worth it for many images.
     strict: an unreadable image is an error, instead of being left out and named in the file.
+    include_hidden: as `list_crops`.
 
     Raises DataError, CheckpointError, FeatureError, DeviceError, DependencyError, OutputError or TrainingError.
     """
@@ -106,8 +116,10 @@ def embed_crops(
         with processes.stop_together():
             _check_out(out, append=append, overwrite=overwrite)
             existing = ExistingGallery(out) if append else None
-            crops = list_crops(sources, root=existing.root if existing else root, stdin=stdin)
-            encoder = load_encoder(checkpoint, torch_device, text=False, note=progress.note)
+            names_from = existing.root if existing else root
+            crops = list_crops(sources, root=names_from, stdin=stdin, include_hidden=include_hidden)
+            note = progress.note if processes.is_first else None
+            encoder = load_encoder(checkpoint, torch_device, text=False, note=note)
             if existing is not None:
                 existing.match(crops, encoder.checkpoint.fingerprints, encoder.model.embedding_dim)
         job = _Job(encoder, crops, folder, batch, compile, workers, strict, append or overwrite, existing, metadata)
@@ -179,7 +191,7 @@ class _Job:
 
         What would make the end of the work an error is one here.
         """
-        self._check_metadata()
+        check_metadata(self.metadata, self.crops, self.existing)
         identity = {
             "images": self.crops.fingerprint(),
             "checkpoint": self.encoder.checkpoint.fingerprint,
@@ -190,36 +202,21 @@ class _Job:
         before = self.folder.identity()
         differing = [name for name, value in identity.items() if before.get(name) != value]
         if before and not differing:
-            self._check_room(self.folder.list_missing(self._parts))
+            self._check_room(sum(map(self._size, self.folder.list_missing(self._parts))))
             return before
         if before and not overwrite and self.folder.list_missing(self._parts) != list(range(self._parts)):
             raise OutputError(
                 f"{self.folder.out}: a run that was stopped had begun it with other {', '.join(differing)}. Give its "
                 "command again to go on with it, --overwrite to begin anew, or another --out."
             )
-        self._check_room(range(self._parts))
+        self._check_room(self.crops.count)
         identity["precision"] = self._choose(asked)
         identity[CREATED] = describe(self.encoder, dataset="", split="", root=self.crops.root, precision="").created
         self.folder.begin(identity)
         return identity
 
-    def _check_metadata(self) -> None:
-        """Raise DataError for a CSV that cannot be read, has other columns than the gallery, or fits no image."""
-        if self.metadata is None:
-            return
-        with Metadata(self.metadata) as metadata:
-            join_columns(self.existing.kinds if self.existing else {}, metadata)
-            names = (self.crops.name(row) for row in range(self.crops.count))
-            metadata.check_fit(chain(names, self.existing.names() if self.existing else ()))
-
-    def _check_room(self, missing: Sequence[int]) -> None:
-        """Raise OutputError where the disk cannot hold the parts that are missing, and then the gallery beside them."""
-        row = self.encoder.model.embedding_dim * np.dtype(np.float16).itemsize + HASH_BYTES
-        coming, held = sum(map(self._size, missing)), self.crops.count
-        if self.existing is not None:  # what it has is not embedded again, unless its content has changed
-            new = int(np.count_nonzero(~self.existing.known.any(axis=1)))
-            coming, held = min(coming, new), self.existing.count + new
-        refuse_without_room(self.folder.out, (coming + held) * row)
+    def _check_room(self, coming: int) -> None:
+        check_room(self.folder.out, coming, self.crops, self.existing, self.encoder.model.embedding_dim)
 
     def _choose(self, asked: Precision) -> str:
         known = self.existing.info.precision if self.existing else ""
@@ -248,6 +245,7 @@ class _Job:
     def _make(self, number: int, batches: Generator[CropBatch, None, None], encode: BulkEncoder, advance: Any) -> Part:
         span = self._span(number)
         rows, features, hashes = [], [], []
+        wide = 0
         unchanged: list[int] = []
         unreadable: list[UnreadableCrop] = []
         for _ in range(-(-len(span) // self.batch)):
@@ -264,6 +262,7 @@ class _Job:
             hashes.append(batch.hashes)
             unchanged += batch.unchanged
             unreadable += batch.unreadable
+            wide += batch.wide
             advance(len(batch.rows) + len(batch.unchanged) + len(batch.unreadable), "")
         reasons = json.dumps([problem.reason for problem in unreadable]).encode()
         return Part(
@@ -273,6 +272,7 @@ class _Job:
             np.array(unchanged, dtype=np.int64),
             np.array([problem.row for problem in unreadable], dtype=np.int64),
             np.frombuffer(reasons, dtype=np.uint8),
+            np.array(wide),
         )
 
     def _finish(self, identity: Mapping[str, str], result: CropsResult, progress: Progress) -> CropsResult:
@@ -299,6 +299,9 @@ class _Job:
                     if metadata.unmatched:
                         progress.note(f"{self.metadata}: {metadata.unmatched:,} of its lines are of no image")
         self.folder.clear()
+        for said in (self.crops.passed_over.sentence(), advise_on_shapes(counted)):
+            if said:
+                progress.note(said)
         return counted
 
     def _has_news(self, counted: CropsResult) -> bool:
@@ -309,19 +312,34 @@ class _Job:
         return not self.existing.has_skipped(self.crops.name(int(row)) for part in parts for row in part.unreadable)
 
     def _count(self, result: CropsResult) -> CropsResult:
-        added = unchanged = unreadable = 0
+        added = unchanged = unreadable = replaced = wide = missing = 0
         problems: list[str] = []
-        replaced = 0
+        missing_names: list[str] = []
         for number in range(self._parts):
             part = self.folder.read(number)
             added, unchanged = added + len(part.rows), unchanged + len(part.unchanged)
             unreadable += len(part.unreadable)
             replaced += self.existing.count_known(part.rows) if self.existing else 0
-            for row, reason in zip(part.unreadable[: SHOWN - len(problems)], part.reason_texts, strict=False):
-                problems.append(f"{self.crops.root / self.crops.name(int(row))}: {reason}")
+            wide += int(part.wide)
+            for row, reason in zip(part.unreadable.tolist(), part.reason_texts, strict=True):
+                is_missing = reason == name_absent(self.crops.origin(row)) != ABSENT
+                missing += is_missing
+                for said, most in ((problems, SHOWN), (missing_names, MOST_MISSING * is_missing)):
+                    if len(said) < most:
+                        said.append(f"{self.crops.root / self.crops.name(row)}: {reason}")
         images = added - replaced + (self.existing.count if self.existing else 0)
         return replace(
-            result, images=images, added=added, unchanged=unchanged, unreadable=unreadable, problems=tuple(problems)
+            result,
+            images=images,
+            added=added,
+            unchanged=unchanged,
+            unreadable=unreadable,
+            problems=tuple(problems),
+            missing=missing,
+            missing_names=tuple(missing_names),
+            passed_over=self.crops.passed_over.by_kind(),
+            other_files=self.crops.passed_over.by_suffix(),
+            wide=wide,
         )
 
     def _join(self, info: FeatureInfo, metadata: Metadata | None, progress: Progress) -> None:
@@ -342,6 +360,16 @@ class _Job:
                 skipped = [self.crops.name(int(row)) for row in part.unreadable]
                 writer.add_skipped(skipped, part.reason_texts)
                 advance(1, "")
+
+
+def advise_on_shapes(result: CropsResult) -> str:
+    """What to do where most images have the shape of a photograph, not of a person; "" where they have not."""
+    if 2 * result.wide <= result.added:
+        return ""
+    return (
+        f"{result.wide:,} of {result.added:,} images are wider than high: are they whole photographs? A search looks "
+        "at images of one person each; cut the people out first."
+    )
 
 
 def _look_at(folder: PartFolder, processes: Processes) -> CropsResult:

@@ -37,6 +37,7 @@ class Part:
     unchanged: np.ndarray  # (u,) int64, of the listing
     unreadable: np.ndarray  # (p,) int64, of the listing
     reasons: np.ndarray  # UTF-8 of a JSON list of p texts, uint8
+    wide: np.ndarray  # () int64, how many of the n are wider than high
 
     @property
     def reason_texts(self) -> list[str]:

@@ -15,7 +15,7 @@ import numpy as np
 from tbps_cli.assembly.zero_shot import is_zero_shot
 from tbps_cli.checkpoint import open_checkpoint
 from tbps_cli.data.annotations import is_safe_name
-from tbps_cli.data.crops.paths import SHARD_SUFFIX
+from tbps_cli.data.crops.kinds import SHARD_SUFFIX
 from tbps_cli.data.crops.shards import ShardDamagedError, read_members
 from tbps_cli.data.sources import image_folder
 from tbps_cli.errors import CheckpointError, FeatureError
@@ -253,7 +253,7 @@ class _ImageFinder:
         return [name for name in names if not (is_safe_name(name) and is_file(f"{self._folder}/{name}"))]
 
     def _is_in_shard(self, name: str) -> bool:
-        end = name.lower().find(f"{SHARD_SUFFIX.decode()}/")
+        end = name.lower().find(f"{SHARD_SUFFIX}/")
         if end < 0 or not is_safe_name(name):
             return False
         end += len(SHARD_SUFFIX)

@@ -19,7 +19,7 @@ from tbps_cli.data.records import PersonRecord
 from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.encoders.tokenizer import Tokenizer
 from tbps_cli.errors import OutputError, RecipeError
-from tbps_cli.files import hold
+from tbps_cli.files import hold, refuse_without_room
 from tbps_cli.paths import exists, refuse_closed
 from tbps_cli.processes import Processes, training_processes
 from tbps_cli.recipe import Recipe, dump_model, dump_recipe, parse_recipe

@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tbps_cli.data.crops import decoding as crop_decoding
-from tbps_cli.data.crops import paths as crop_paths
 from tbps_cli.data.crops.decoding import Place, UnreadableCropError, decode_chunk, decode_crop, read_content
 from tbps_cli.data.crops.listing import Crops, list_crops
 from tbps_cli.data.crops.reader import BATCHES_AHEAD, CropBatch, CropReader
@@ -120,7 +119,7 @@ def test_reading_runs_ahead_by_a_fixed_number_of_batches(crops: Crops, monkeypat
         def shutdown(self, **_: object) -> None:
             submitted.append("ended")
 
-    monkeypatch.setattr("tbps_cli.data.crops.reader.ProcessPoolExecutor", Executor)
+    monkeypatch.setattr("tbps_cli.data.crops.reader.WorkerPool", Executor)
     reading = CropReader(32, 16, batch=1, workers=2).read(crops)
     for taken in range(1, 4):
         next(reading)
@@ -217,10 +216,6 @@ def test_pixels_are_those_of_every_other_stage(mode: str, tmp_path: Path) -> Non
         paint((20, 40)).convert(mode).save(path)
     pixels = decode_crop(path.read_bytes(), 32, 16)
     assert torch.equal(torch.from_numpy(pixels.copy()), ImageTransform(32, 16).read(path))
-
-
-def test_the_same_files_are_images_to_every_other_stage() -> None:
-    assert tuple(suffix.encode() for suffix in crop_decoding.SUFFIXES) == crop_paths.IMAGE_SUFFIXES
 
 
 @given(
