@@ -58,13 +58,20 @@ def refuse_to_replace(out: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{out} exists; choose another name or pass --overwrite")
 
 
+def refuse_closed_folder(out: Path) -> None:
+    """Raise OutputError where `out` is no folder and cannot be made one: ask before the work, not after it."""
+    _check_name(out)
+    if not is_folder(out):
+        try:
+            scratch_file(out if is_taken(out) else _nearest(out)).close()  # rights alone do not tell
+        except OSError as error:
+            raise unwritable(out, error) from None
+
+
 def refuse_without_room(out: Path, least: int) -> None:
     """Raise OutputError where the disk of `out` has less than so many bytes left: ask before the work, not after it."""
-    folder = out.parent
-    while not is_folder(folder) and folder != folder.parent:
-        folder = folder.parent
     try:
-        usage = shutil.disk_usage(folder)
+        usage = shutil.disk_usage(_nearest(out))
     except (OSError, ValueError):  # writing will say what is wrong
         return
     if usage.total and usage.free < least:
@@ -208,6 +215,14 @@ def beside(path: Path, ending: str) -> Path:
         start = encoded[: LONGEST_NAME - len(ending) - len(digest) - 3].decode("utf-8", "ignore")
         name = f"{start}-{digest}"
     return path.with_name(f".{name}.{ending}") if name else path / f".{ending}"
+
+
+def _nearest(path: Path) -> Path:
+    """What is there of the folders that a path leads through, the innermost."""
+    folder = path.parent
+    while not is_taken(folder) and folder != folder.parent:
+        folder = folder.parent
+    return folder
 
 
 def _partial(out: Path) -> Path:

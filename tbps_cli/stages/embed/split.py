@@ -84,8 +84,6 @@ def embed_dataset(
     records = select_split(records, split, dataset=dataset)
     refuse_repeats(records, dataset=dataset)
     captions = flatten_captions(records)
-    if captions.captions:
-        progress.note(f"{dataset} {split}: {count_captions(encoder.tokenizer, captions.captions)}")
     info = describe(encoder, dataset=dataset, split=split, root=source.folder, precision="float32")
     with FeatureWriter(out, info, encoder.model.embedding_dim, overwrite=overwrite) as writer:
         with progress.track("embedding images", len(records)) as advance:
@@ -106,6 +104,8 @@ def embed_dataset(
                     embeddings,
                 )
                 advance(len(rows), "")
+    if captions.captions:
+        progress.note(f"{dataset} {split}: {count_captions(encoder.tokenizer, captions.captions)}")
     return EmbedResult(out, len(records), len(captions.captions))
 
 

@@ -19,7 +19,7 @@ from tbps_cli.data.records import PersonRecord
 from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.encoders.tokenizer import Tokenizer
 from tbps_cli.errors import OutputError, RecipeError
-from tbps_cli.files import hold, refuse_without_room
+from tbps_cli.files import hold, refuse_closed_folder, refuse_without_room
 from tbps_cli.paths import exists, refuse_closed
 from tbps_cli.processes import Processes, training_processes
 from tbps_cli.recipe import Recipe, dump_model, dump_recipe, parse_recipe
@@ -74,6 +74,7 @@ def train(
     Raises RecipeError, DataError, OutputError, DeviceError or TrainingError.
     """
     refuse_closed(run_folder / "last", OutputError, "Choose another --out.")
+    refuse_closed_folder(run_folder)
     torch_device = find_device(device)
     autocast(torch_device, recipe.training.precision)  # an impossible precision is said before any work
     with training_processes(torch_device, device) as processes, processes.first_enters(hold(run_folder)):
