@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tbps_cli.cells import clean, read_moment
 from tbps_cli.errors import DataError, EngineError
 from tbps_cli.retrieval.milvus.engine import NAME_BYTES, Collection, CollectionInfo, IndexKind, open_collection
-from tbps_cli.retrieval.milvus.filter import COLUMNS_FIELD, column_key
+from tbps_cli.retrieval.milvus.filter import COLUMNS_FIELD, MOMENTS, column_key
 from tbps_cli.retrieval.milvus.place import MilvusPlace
 
 BATCH_BYTES = 8 << 20  # of vectors in one request; servers take 64 MB
@@ -100,8 +101,8 @@ def push(
     return PushReport(sent, unchanged, count)
 
 
-def drop(place: MilvusPlace, names: Sequence[str], *, timeout: float = 30.0) -> list[str]:
-    """Remove images by name and return the names that were there, sorted.
+def drop(place: MilvusPlace, names: Sequence[str], *, is_dry: bool = False, timeout: float = 30.0) -> list[str]:
+    """Remove images by name, or only look; return the names that were there, sorted.
 
     No later search finds them; their bytes leave the disk when Milvus compacts its segments.
 
@@ -117,10 +118,10 @@ def drop(place: MilvusPlace, names: Sequence[str], *, timeout: float = 30.0) -> 
             keys = {key_of(name): name for name in names[start : start + BATCH_ROWS]}
             rows = collection.ask("get", place.collection, ids=list(keys), output_fields=["name"])
             there = {int(row["id"]): row["name"] for row in rows if keys[int(row["id"])] == row["name"]}
-            if there:
+            if there and not is_dry:
                 collection.ask("delete", place.collection, ids=list(there))
             dropped += there.values()
-        if dropped:
+        if dropped and not is_dry:
             collection.ask("flush", place.collection)
     return sorted(dropped)
 
@@ -174,8 +175,9 @@ def rows_of(batch: RowBlock, place: MilvusPlace) -> list[dict]:
             raise DataError(f"{where}: the name has more than {NAME_BYTES} bytes: {name[:80]!r}…. Rename the file.")
         if key in rows:
             raise DataError(_two_names(name, rows[key]["name"], place))
-        columns = {column_key(column): _value(values[offset]) for column, values in batch.columns.items()}
-        columns = {column: value for column, value in columns.items() if value is not None}
+        columns: dict[str, float | str | int] = {}
+        for column, values in batch.columns.items():
+            columns |= _entries(column_key(column), values[offset])
         text = json.dumps(columns, ensure_ascii=False, sort_keys=True)
         if len(text.encode("utf-8", "surrogatepass")) > COLUMNS_BYTES or not _is_unicode(text):
             raise DataError(
@@ -213,14 +215,17 @@ def _two_names(name: str, other: str, place: MilvusPlace) -> str:
     return f"{name!r} and {other!r} have the same key in {place}. Rename one of the two files, and embed it again."
 
 
-def _value(value: object) -> float | str | None:
-    """A column's value as JSON has it; None where it is unknown."""
+def _entries(key: str, value: object) -> dict[str, float | str | int]:
+    """A column's value as JSON has it, beside it the moment of a date; nothing where it is unknown."""
     if isinstance(value, str):
-        return str(value) or None
+        text = clean(value)
+        moment = read_moment(text)
+        dates = {} if moment is None else {MOMENTS[moment.has_zone] + key: moment.microseconds}
+        return {key: text, **dates} if text else {}
     number = float(value)  # type: ignore[arg-type]
     if math.isinf(number):
         raise DataError("a column holds infinity, which Milvus cannot. Mend the column, and embed the gallery again.")
-    return None if math.isnan(number) else number
+    return {} if math.isnan(number) else {key: number}
 
 
 def _encoded(name: str) -> bytes:

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from tbps_cli.assembly.models import LoadedEncoder, load_encoder
+from tbps_cli.assembly.shipped import choose_shipped
 from tbps_cli.data.crops.decoding import ABSENT, decode_chunk, name_absent
 from tbps_cli.data.crops.listing import Crops, list_crops
 from tbps_cli.data.crops.metadata import Metadata
@@ -70,7 +71,7 @@ class CropsResult(Result):
 
 
 def embed_crops(
-    checkpoint: str | Path,
+    checkpoint: str | Path | None,
     sources: Sequence[str],
     out: Path,
     *,
@@ -92,6 +93,7 @@ def embed_crops(
 
     Memory: the names, some dozen bytes an image, and the batches that are being decoded.
 
+    checkpoint: absent: that of the gallery which is added to, or else the model that comes with tbps.
     root: the folder that names start from; absent: the one that all sources have in common.
     metadata: a CSV with a column `name` and others, which become columns of the gallery.
     append: add to the gallery `out` what it does not have, by name and content.
@@ -118,8 +120,10 @@ def embed_crops(
             existing = ExistingGallery(out) if append else None
             names_from = existing.root if existing else root
             crops = list_crops(sources, root=names_from, stdin=stdin, include_hidden=include_hidden)
-            note = progress.note if processes.is_first else None
-            encoder = load_encoder(checkpoint, torch_device, text=False, note=note)
+            told = progress if processes.is_first else SILENCE
+            if checkpoint is None:
+                checkpoint = existing.info.checkpoint if existing else choose_shipped(told)
+            encoder = load_encoder(checkpoint, torch_device, text=False, note=told.note)
             if existing is not None:
                 existing.match(crops, encoder.checkpoint.fingerprints, encoder.model.embedding_dim)
         job = _Job(encoder, crops, folder, batch, compile, workers, strict, append or overwrite, existing, metadata)
@@ -293,6 +297,8 @@ class _Job:
                 self._join(info, None, progress)
             else:
                 with Metadata(self.metadata) as metadata:
+                    for note in metadata.notes:
+                        progress.note(note)
                     self._join(info, metadata, progress)
                     if metadata.missing:
                         progress.note(f"{self.metadata}: has no line for {metadata.missing:,} of the images")

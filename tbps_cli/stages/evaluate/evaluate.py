@@ -12,7 +12,8 @@ from torch import Tensor
 
 from tbps_cli.assembly.datasets import open_dataset
 from tbps_cli.assembly.models import load_encoder
-from tbps_cli.checkpoint import Checkpoint, open_checkpoints
+from tbps_cli.assembly.shipped import checkpoint_folder
+from tbps_cli.checkpoint import REPORT, Checkpoint, open_checkpoints
 from tbps_cli.data.records import PersonRecord, Split, flatten_captions, refuse_repeats, select_split
 from tbps_cli.data.sources import Source
 from tbps_cli.data.transforms import ImageTransform
@@ -129,7 +130,7 @@ def evaluate_features(
 
 
 def evaluate_checkpoint(
-    path: Path,
+    path: str | Path,
     datasets: Sequence[str],
     split: Split,
     *,
@@ -146,7 +147,7 @@ def evaluate_checkpoint(
     Raises CheckpointError, DataError.
     """
     torch_device = find_device(device)
-    models = _name_models(open_checkpoints(path))
+    models = _name_models(open_checkpoints(checkpoint_folder(path)))
     splits = [(name, *_open_split(name, split, root, progress)) for name in datasets]
     for model, checkpoint in models:
         encoder = load_encoder(checkpoint.folder, torch_device)
@@ -166,7 +167,7 @@ def evaluate_checkpoint(
 
 def _name_models(checkpoints: Sequence[Checkpoint]) -> list[tuple[str, Checkpoint]]:
     """What to call the checkpoints: one, or the best and the last of a run, which may be the same."""
-    epochs = [checkpoint.read_json("report.json").get("epoch") for checkpoint in checkpoints]
+    epochs = [checkpoint.read_json(REPORT).get("epoch") for checkpoint in checkpoints]
     if len(epochs) == 2 and epochs[0] == epochs[1]:
         return [(f"best and last, epoch {epochs[0]}", checkpoints[0])]
     return [

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -235,7 +236,13 @@ def _finish(work: _Work, recipe: GenerationRecipe, dataset: str, folder: Generat
     lines = list(folder.read_lines(len(work.chunks)))
     report = summarise(dataset, recipe, work.editor, work.plan, lines)
     write_page(report, recipe, work.plan, lines, folder, work.records)
-    folder.finish(report, [line["record"] for line in lines if line["record"] is not None])
+    folder.finish(report, [_with_name(line["record"], work.records) for line in lines if line["record"] is not None])
+
+
+def _with_name(row: dict[str, Any], records: Mapping[str, PersonRecord]) -> dict[str, Any]:
+    """The row of a record, with the name of a person whom the data set knows by one."""
+    name = records[row["source"]].person_name if row.get("person") == "source" else None
+    return row if name is None else row | {"person_name": name}
 
 
 def _tell(folder: GenerationFolder, was_finished: bool, rank: int) -> GenerateResult:

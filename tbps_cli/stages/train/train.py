@@ -14,7 +14,7 @@ import torch
 from tbps_cli.assembly.encoders import build_tokenizer, pair_halves
 from tbps_cli.assembly.models import build_transform
 from tbps_cli.assembly.training import build_loader, build_sampler, build_trainer, digest_proximity, read_splits
-from tbps_cli.checkpoint import MODEL, RECIPE, VOCABULARY, save_checkpoint
+from tbps_cli.checkpoint import MODEL, RECIPE, REPORT, VOCABULARY, save_checkpoint
 from tbps_cli.data.records import PersonRecord
 from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.encoders.tokenizer import Tokenizer
@@ -287,7 +287,7 @@ def _save(
         MODEL: dump_model(recipe),
         RECIPE: dump_recipe(recipe),
         VOCABULARY: tokenizer.serialise(),
-        "report.json": json.dumps(report, indent=2) + "\n",
+        REPORT: json.dumps(report, indent=2) + "\n",
     }
     if state is not None:
         tensors["training"] = state
