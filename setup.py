@@ -24,7 +24,7 @@ setup(
     packages=[*find_packages(include=["tbps_cli", "tbps_cli.*"]), "tbps_cli.recipes"],
     package_dir={"tbps_cli.recipes": "recipes"},
     package_data={
-        "tbps_cli": ["report/*.css", "proximity/lexicon/*.txt", "proximity/diffusion/toypedes/**/*"],
+        "tbps_cli": ["report/*.css", "proximity/lexicon/*.txt", "proximity/diffusion/toypedes/**/*", "models/**/*"],
         "tbps_cli.recipes": ["*.yaml", "**/*.yaml"],
     },
     entry_points={"console_scripts": ["tbps = tbps_cli.__main__:main"]},

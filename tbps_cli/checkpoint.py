@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 2
 READABLE = (1, FORMAT_VERSION)  # 1: tbps 0.1.0, without model.yaml
 MANIFEST, MODEL, RECIPE, VOCABULARY = "manifest.json", "model.yaml", "recipe.yaml", "vocabulary.txt"
+REPORT, LEAST_SCORE = "report.json", "least_score"
 WEIGHTS = ("image_encoder.safetensors", "text_encoder.safetensors")
 LARGEST_TEXT = 64 << 20  # bytes of a text file; the largest vocabulary of open_clip's models has half of it
 AGAIN = "Train again, or fetch the file again."
@@ -101,18 +102,23 @@ def save_checkpoint(folder: Path, tensors: Mapping[str, Mapping[str, Tensor]], t
 
     Raises OutputError when the place cannot be written to; the old checkpoint then stays.
     """
-    from safetensors.torch import save_file
-
     try:
         with whole_folder(folder, overwrite=True) as partial:
             for name, group in tensors.items():
-                save_file({key: value.contiguous() for key, value in group.items()}, partial / f"{name}.safetensors")
+                write_tensors(group, partial, name)
             for name, text in texts.items():
                 (partial / name).write_text(text, encoding="utf-8")
             digests = write_manifest(partial)
     except SafetensorError as error:
         raise unwritable(folder, error) from None
     return fingerprint_of(digests)
+
+
+def write_tensors(tensors: Mapping[str, Tensor], folder: Path, name: str) -> None:
+    """Write `name`.safetensors. Raises OSError or SafetensorError."""
+    from safetensors.torch import save_file
+
+    save_file({key: value.contiguous() for key, value in tensors.items()}, folder / f"{name}.safetensors")
 
 
 def write_manifest(folder: Path, formerly: Sequence[str] = ()) -> dict[str, str]:

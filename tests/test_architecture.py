@@ -7,6 +7,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "tbps_cli"
 FILES = sorted(PACKAGE.rglob("*.py"))
 ARCHITECTURE = (PACKAGE.parent / "ARCHITECTURE.md").read_text(encoding="utf-8")
 GROUND = {
+    "cells",
     "errors",
     "files",
     "libraries",
@@ -51,9 +53,15 @@ def room_of(path: Path, package: Path = PACKAGE) -> str:
     return relative.parts[0] if len(relative.parts) > 1 else relative.stem
 
 
+@cache
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    """All nodes of a file's syntax tree."""
+    return tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def imports_of(path: Path) -> Iterator[tuple[int, str]]:
     """Line and dotted name of every import of a file, those inside of functions too."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -170,7 +178,7 @@ def test_only_the_command_line_prints() -> None:
         f"{path.relative_to(PACKAGE)}:{node.lineno}"
         for path in FILES
         if room_of(path) != "cli"
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in nodes_of(path)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     ]
     assert printing == []
@@ -180,7 +188,7 @@ def test_nothing_is_ever_unpickled() -> None:
     for path in FILES:
         for line, name in imports_of(path):
             assert name.split(".")[0] not in {"pickle", "joblib", "dill"}, f"{path}:{line}"
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes_of(path):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
                 safe = [ast.unparse(keyword.value) for keyword in node.keywords if keyword.arg == "weights_only"]
                 assert safe == ["True"], f"{path}:{node.lineno}"
@@ -189,7 +197,7 @@ def test_nothing_is_ever_unpickled() -> None:
 def disk_calls(path: Path) -> list[str]:
     """What a file does that files.py alone may do: rename, sync, lock, and name temporary files."""
     found = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes_of(path):
         if isinstance(node, ast.Attribute) and node.attr in {"fsync", "flock", "lockf", "rename", "renames"}:
             found.append(f"{node.lineno}: {node.attr}")
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "replace":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from tbps_cli.assembly.models import build_transform
 from tbps_cli.data.generated import add_pairs, digest_pairs, find_families
 from tbps_cli.data.holdout import hold_out_people, keep_people
 from tbps_cli.data.images import DecodedImages, ImageFiles
-from tbps_cli.data.records import PersonRecord, flatten_captions, select_split
+from tbps_cli.data.records import PersonRecord, flatten_captions, select_split, tell_apart
 from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.encoders.tokenizer import Tokenizer
 from tbps_cli.errors import DataError, RecipeError
@@ -26,6 +26,7 @@ from tbps_cli.proximity.augment.mixup import FeatureMixup, PairMixup
 from tbps_cli.recipe import Recipe
 from tbps_cli.runtime import Progress, autocast
 from tbps_cli.training import optim
+from tbps_cli.training.batches.camera import Camera
 from tbps_cli.training.batches.loader import PairLoader
 from tbps_cli.training.batches.sampler import PersonSampler, ProximitySampler, Sampler, ShuffleSampler
 from tbps_cli.training.trainer import Trainer
@@ -38,7 +39,7 @@ def read_splits(recipe: Recipe, root: Path | None, progress: Progress) -> tuple[
     """
     section = recipe.data
     _, all_records = open_dataset(section.dataset, root, progress)
-    records = all_records
+    records = tell_apart(all_records)
     if section.val_people is not None:
         records = hold_out_people(records, section.val_people, recipe.seed)
     if section.train_people is not None:
@@ -63,8 +64,11 @@ def build_trainer(
     *,
     pretrained: bool = True,
     processes: Processes = ALONE,
+    note: Callable[[str], None] | None = None,
 ) -> Trainer:
     """Encoders, objective and optimizer of a recipe; `pretrained` loads the weights that it starts from.
+
+    note: as `load_pretrained` has it.
 
     Raises RecipeError, DataError, CheckpointError.
     """
@@ -76,7 +80,7 @@ def build_trainer(
     if section.checkpoint_activations:
         _recompute_activations(recipe, dual)
     if pretrained:
-        load_pretrained(recipe, dual)
+        load_pretrained(recipe, dual, note)
     dual = dual.to(device)
     objective = build_objective(recipe, records, dual).to(device)
     return Trainer(
@@ -124,6 +128,7 @@ def build_loader(
         seed=recipe.seed,
         workers=recipe.data.workers,
         augment_caption=build_caption_augmenter(recipe),
+        change_images=build_camera(recipe),
         mixup=build_pair_mixup(recipe),
         rank=processes.rank,
         count=processes.count,
@@ -218,6 +223,10 @@ def build_sampler(recipe: Recipe, records: Sequence[PersonRecord]) -> Sampler:
 
 def build_caption_augmenter(recipe: Recipe) -> CaptionAugmenter | None:
     return CaptionAugmenter(**recipe.captions.model_dump()) if recipe.captions else None
+
+
+def build_camera(recipe: Recipe) -> Camera | None:
+    return Camera(**recipe.camera.model_dump()) if recipe.camera else None
 
 
 def build_pair_mixup(recipe: Recipe) -> PairMixup | None:

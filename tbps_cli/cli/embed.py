@@ -38,7 +38,7 @@ from tbps_cli.cli.interrupt import goes_on
 @click.pass_context
 def command(
     context: click.Context,
-    checkpoint: str,
+    checkpoint: str | None,
     out: Path,
     images: tuple[str, ...],
     dataset: str | None,
@@ -59,9 +59,10 @@ def command(
 
     \b
     Examples:
+      tbps embed --images crops/ --out g.h5
       tbps embed --checkpoint runs/toy --images crops/ --out g.h5
       tbps embed --checkpoint runs/toy --images 'shards/*.tar' --metadata cameras.csv --workers 8 --out g.h5
-      tbps embed --checkpoint runs/toy --images crops/ --append --out g.h5
+      tbps embed --images more/ --append --out g.h5
       tbps embed --checkpoint open_clip:ViT-B-16/openai --images crops/ --out g.h5
       tbps embed --checkpoint runs/toy --dataset toy --split test --out g.h5
       torchrun --standalone --nproc-per-node 4 -m tbps_cli embed --checkpoint runs/toy --images crops/ --out g.h5

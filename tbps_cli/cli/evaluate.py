@@ -11,7 +11,7 @@ from tbps_cli.cli import options
 
 @click.command()
 @click.argument("features", required=False, type=options.PLACE)
-@click.option("--checkpoint", type=options.PLACE, help="Run or checkpoint folder.")
+@click.option("--checkpoint", metavar="PLACE", help="Run or checkpoint folder, or toypedes, which comes with tbps.")
 @options.dataset(multiple=True, help="Evaluate on this one; give it again for others, and compare domains.")
 @options.split
 @click.option("--both", is_flag=True, help="Image to text as well.")
@@ -31,7 +31,7 @@ from tbps_cli.cli import options
 @options.as_json
 def command(
     features: Path | None,
-    checkpoint: Path | None,
+    checkpoint: str | None,
     dataset: tuple[str, ...],
     split: str | None,
     both: bool,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -149,18 +150,15 @@ def split(gallery: Path, by: str | None, parts: int | None, out: Path, as_json: 
 @click.argument("names", nargs=-1)
 @click.option("--from", "listed", type=options.PLACE, help="File with names, one a line or NUL-terminated.")
 @click.option("--where", multiple=True, help="Condition on a column, such as camera=3; several must all be met.")
+@click.option("--keep-unknown", is_flag=True, help="Keep images of which a value that --where asks for is unknown.")
+@click.option("--dry-run", "is_dry", is_flag=True, help="Only say what would be dropped.")
 @options.as_json
 @click.pass_context
-def drop(
-    context: click.Context,
-    gallery: str,
-    names: tuple[str, ...],
-    listed: Path | None,
-    where: tuple[str, ...],
-    as_json: bool,
-) -> None:
+def drop(context: click.Context, gallery: str, as_json: bool, **how: Any) -> None:
     """Take images out of GALLERY, with their captions: by NAMES, or by conditions; exit 1 when a name is not there.
 
+    Where a value that --where asks for is unknown, it cannot be told whether an image meets it: that is an error, and
+    nothing is dropped, unless --keep-unknown says that such images stay.
     The file is replaced by one in which nothing of them is left, and its index is removed. Copies stay as they are, and
     so do the images themselves, which `tbps embed --append` would find again. From a collection of Milvus images go by
     name alone.
@@ -169,20 +167,19 @@ def drop(
     Examples:
       tbps gallery drop g.h5 cam3/0017.jpg cam3/0018.jpg
       tbps gallery drop g.h5 --from gone.txt
-      tbps gallery drop g.h5 --where camera=3 --where "time<2024-01-01"
+      tbps gallery drop g.h5 --where camera=3 --where "time<2024-01-01" --dry-run
       tbps gallery drop http://localhost:19530/people --from gone.txt
     """
     from tbps_cli.cli import show, show_gallery
     from tbps_cli.stages.gallery.rewrite import drop as run
 
     progress = show.RichProgress()
-    result = run(gallery, names=names, listed=listed, where=where, progress=progress)
+    result = run(gallery, **how, progress=progress)
     if as_json:
         show.print_json(result.as_dict())
     else:
         show_gallery.print_dropped(result, progress)
-    if result.unknown:
-        context.exit(1)
+    context.exit(1 if result.missing else 0)
 
 
 @command.command()

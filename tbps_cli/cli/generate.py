@@ -81,7 +81,7 @@ def command(
             click.echo(f"  {shlex.join(words)}")
         return
     folder = out or Path("generated") / Path(dataset).stem
-    with goes_on(f"what is finished is in {folder}. The same command without --overwrite goes on where it was."):
+    with goes_on(f"what is finished is in {folder}. The same command without --overwrite goes on."):
         result = generate(
             resolved,
             dataset,

@@ -16,8 +16,9 @@ device = click.option(
     "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps; auto prefers a GPU."
 )
 embedder = click.option(
-    "--checkpoint", required=True, metavar="PLACE", help="Run or checkpoint folder, or open_clip:MODEL/WEIGHTS."
-)
+    "--checkpoint", metavar="PLACE",
+    help="Run or checkpoint folder, or open_clip:MODEL/WEIGHTS.  [default: toypedes, which comes with tbps]",
+)  # fmt: skip
 root = click.option(
     "--root",
     type=PLACE,

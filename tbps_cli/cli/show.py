@@ -111,13 +111,17 @@ def print_hits(hits: Sequence[Hit]) -> None:
         [
             str(hit.rank),
             f"{hit.score:.3f}",
-            *([str(hit.person_id) if hit.person_id is not None else ""] if known else []),
+            *([_person(hit)] if known else []),
             hit.name,
             *([hit.gallery] if several else []),
         ]
         for hit in hits
     ]
     print_table(columns, rows, right=(0, 1))
+
+
+def _person(hit: Hit) -> str:
+    return hit.person_name or ("" if hit.person_id is None else str(hit.person_id))
 
 
 def print_evaluations(evaluations: Sequence[Evaluation]) -> None:

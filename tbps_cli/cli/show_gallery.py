@@ -57,14 +57,21 @@ def print_health(health: GalleryHealth) -> None:
 
 def print_dropped(result: DropResult, progress: RichProgress) -> None:
     """What is gone, what was not there, and what is left."""
-    left = f", {result.left:,} are left" if result.left is not None else ""
-    click.echo(f"dropped {result.dropped:,} images{left}:")
+    of_all = f" of {result.images:,}" if result.images is not None else ""
+    left = f", {result.left:,} {'would be' if result.is_dry else 'are'} left" if result.left is not None else ""
+    click.echo(f"{'would drop' if result.is_dry else 'dropped'} {result.dropped:,}{of_all} images{left}:")
     _print_names(result.names, result.dropped)
-    if result.unknown:
-        progress.note(f"{len(result.unknown):,} names were not in {result.gallery}:")
+    if result.undecided:
+        progress.note(f"{result.undecided:,} images stay, of which a value that decides is unknown:")
+        for name in result.undecided_names[:SHOWN]:
+            progress.note(f"  {printable_line(name)}")
+    if result.missing:
+        progress.note(f"{result.missing:,} names were not in {result.gallery}:")
         for name in result.unknown[:SHOWN]:
             progress.note(f"  {printable_line(name)}")
-    if result.index is not None:
+    if result.index is not None and result.is_dry:
+        progress.note(f"would remove {result.index}, which would no longer fit")
+    elif result.index is not None:
         progress.note(f"removed {result.index}, which no longer fits: tbps gallery index {result.gallery}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import posixpath
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from tbps_cli.errors import DataError
 from tbps_cli.paths import find_matches, is_file
 
 LARGEST_FILE = 1 << 29  # bytes of annotations; the largest published ones have a tenth of it
+_ELSEWHERE = re.compile(r"(?P<address>[A-Za-z][A-Za-z0-9+.-]+://)|[A-Za-z]:[\\/]|\\\\")
 UNSPLIT = "caption_all.json"  # what the authors' archive of CUHK-PEDES holds beside, or instead of, reid_raw.json
 
 
@@ -172,9 +174,24 @@ def check_name(value: Any, key: str) -> str:
     """A relative path that stays below its folder, with slashes. Raises RecordError for any other."""
     if not isinstance(value, str):
         raise RecordError(f"{key!r} is {kind_of(value)}; it must be a path below the image folder.")
-    if not is_safe_name(check_unicode(value, key)):
-        raise RecordError(f"{key!r} is {value[:200]!r}, which is not a path below the image folder.")
+    if not is_safe_name(check_unicode(value, key)) or _ELSEWHERE.match(value):
+        raise RecordError(f"{key!r} is {value[:200]!r}, which is not a path below the image folder: {_explain(value)}")
     return posixpath.normpath(value)  # "./a.jpg" and "a.jpg" are one image
+
+
+def _explain(name: str) -> str:
+    """Why a name is no path below the image folder, and what to write."""
+    if elsewhere := _ELSEWHERE.match(name):
+        if elsewhere["address"]:
+            return "it is an address. Download the images, and name the files below the folder that they are in."
+        return "it is an absolute path of Windows. Name images from their folder (--root) on, with / between folders."
+    if name.startswith("/"):
+        return "it is absolute. Name images from their folder (--root) on, or give the folder above them as --root."
+    if "\\" in name:
+        return f"it has a backslash. Write / between folders: {name.replace(chr(92), '/')[:200]!r}."
+    if ".." in name.split("/"):
+        return "it leads out of it by '..'. Name a folder above all images as --root, and write names from there on."
+    return "it has a NUL character. Rename the file." if "\0" in name else "it names no file."
 
 
 def is_safe_name(name: str) -> bool:

@@ -99,14 +99,20 @@ def same_letters(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
+def forms_of(name: str) -> Iterator[str]:
+    """A name as it is, then in the normal forms that it may be written in elsewhere."""
+    yield name
+    if not name.isascii():
+        yield from (unicodedata.normalize(form, name) for form in ("NFC", "NFD"))
+
+
 def find_path(path: bytes) -> bytes:
     """The path of something that is there, of which each part has the letters of `path`; `path` where nothing is."""
     if path.isascii() or is_taken(path):
         return path
     found = b"/" if path.startswith(b"/") else b""
     for part in path.split(b"/"):
-        text = part.decode("utf-8", "surrogateescape")
-        forms = (part, *(in_bytes(unicodedata.normalize(form, text)) for form in ("NFC", "NFD")))
+        forms = map(in_bytes, forms_of(part.decode("utf-8", "surrogateescape")))
         there = next((form for form in forms if is_taken(os.path.join(found, form))), None)
         if there is None:
             return path

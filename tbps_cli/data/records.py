@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +12,7 @@ from tbps_cli.errors import DataError
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 UNKNOWN_PERSON = -1
+_FIRST_APART = 2**62  # a person id that no data set gives out
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +22,13 @@ class PersonRecord:
     folder: Path  # of all images
     name: str  # the image's path below that folder, as the annotations write it
     captions: tuple[str, ...]  # empty for an image that is only searched
-    person_id: int  # UNKNOWN_PERSON in a bare folder of images
+    person_id: int  # UNKNOWN_PERSON in a bare folder of images, or where a table says so
     split: Split | None  # None where the data is not split
     origin: Literal["camera", "proximity"] = "camera"
     source: str | None = None  # name of the image that a proximity record was made from; None: from captions alone
     # Whom a proximity record shows: somebody new, or the person of its source; None: not said, so somebody new.
     person: Literal["new", "source"] | None = None
+    person_name: str | None = None  # what the annotations call the person, where ids are names there
 
     @property
     def image(self) -> Path:
@@ -45,6 +47,14 @@ def select_split(records: Iterable[PersonRecord], split: Split, *, dataset: str)
         there = [name for name in SPLITS if any(record.split == name for record in records)]
         raise DataError(f"{dataset} has no split {split!r}; it has {', '.join(there) or 'no records at all'}.")
     return selected
+
+
+def tell_apart(records: Sequence[PersonRecord]) -> list[PersonRecord]:
+    """The same records for a training: images of persons who are not known show somebody else each."""
+    return [
+        replace(record, person_id=_FIRST_APART + row) if record.person_id == UNKNOWN_PERSON else record
+        for row, record in enumerate(records)
+    ]
 
 
 def refuse_repeats(records: Iterable[PersonRecord], *, dataset: str) -> None:

@@ -9,7 +9,8 @@ This docstring is the one definition of the file, format 2 (N images, M captions
     /images/person_ids   (N,)   int64     -1 when unknown
     /images/hashes       (N, 16) uint8    optional: BLAKE2b-128 of the image file, all zero where unknown
     /images/columns/NAME                  optional metadata: (N,) float64, NaN where unknown,
-                                          or text as NAME_bytes and NAME_ends, empty where unknown
+                                          or text as NAME_bytes and NAME_ends, empty where unknown;
+                                          `person_name` is what the data set calls the person of the id
     /captions/...                         features to person_ids, as above; the names are the captions
     /captions/image_rows (M,)   int64     the row its caption was written for, -1 when unknown
     /skipped/...                          optional: name_bytes, name_ends, reason_bytes and reason_ends
@@ -28,19 +29,20 @@ then renamed. What is read is taken for hostile: only plain datasets of the file
 followed, and a claimed size must fit into the file before memory is asked for.
 
 Not known here: what a checkpoint or a recipe is, how an image becomes a row, and how rows are
-compared. Rows are checked to be unit vectors and never normalised.
+compared. Rows are checked to be unit vectors and kept as they are.
 """
 
 from __future__ import annotations
 
 from tbps_cli.features.combine import join_precisions, merge, select
-from tbps_cli.features.layout import FeatureInfo
+from tbps_cli.features.layout import PERSON_NAME, FeatureInfo
 from tbps_cli.features.reader import FeatureFile, SkippedImages, open_features
 from tbps_cli.features.table import Column, FeatureTable, Finding
 from tbps_cli.features.texts import Texts
 from tbps_cli.features.writer import FeatureWriter
 
 __all__ = [
+    "PERSON_NAME",
     "Column",
     "FeatureFile",
     "FeatureInfo",

@@ -19,6 +19,7 @@ CHECKSUM_ROWS = 4096
 ALIGNMENT = 4096  # bytes
 HASH_BYTES = 16
 MAX_COLUMNS = 1000
+PERSON_NAME = "person_name"  # a column: what the data set calls the person of `person_ids`
 MAX_COLUMN_NAME = 200  # characters
 UTF8 = h5py.string_dtype("utf-8")
 

@@ -95,6 +95,14 @@ class CaptionsSection(Section):
     lexicon: str | None = Field(None, description="folder of another lexicon than the one that comes with tbps")
 
 
+class CameraSection(Section):
+    """Keywords of `training.batches.camera.Camera`; absent: training images stay as their camera made them."""
+
+    framing: Share = Field(0.0, description="how far people are zoomed, stretched, moved and tilted; 1: a lot")
+    light: Share = Field(0.0, description="how far brightness, tint, contrast and saturation change; 1: a lot")
+    sensor: Share = Field(0.0, description="how much resolution and sharpness are lost, and noise is added; 1: a lot")
+
+
 class PairMixupSection(Section):
     """Keywords of `proximity.augment.mixup.PairMixup`; absent: no pair is mixed."""
 
@@ -141,6 +149,7 @@ class Recipe(Model):
     optim: OptimSection
     schedule: ScheduleSection
     captions: CaptionsSection | None = None
+    camera: CameraSection | None = None
     pair_mixup: PairMixupSection | None = None
     feature_mixup: FeatureMixupSection | None = None
     training: TrainingSection

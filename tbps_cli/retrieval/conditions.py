@@ -1,24 +1,23 @@
 """Conditions on columns: `camera=3`, `time>=2024-01-01`, `tag!=indoor`.
 
-Lives here: what a condition says, and what it means for numbers, text and unknown values, wherever the columns are
-kept. It refuses to know files and engines.
-Text is compared character by character, which is the order of time for dates like 2024-01-31T12:00:00.
+Lives here: what a condition says, and what it means for numbers, dates, text and unknown values, wherever the columns
+are kept. It refuses to know files and engines.
+Text has no order: letters put 10 before 9, and 31/01/2024 behind 01/02/2024, so >= <= > < on it are refused.
 """
 
 from __future__ import annotations
 
-import math
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from tbps_cli.cells import Cells, Kind, Moment, clean, read_moment, read_number
 from tbps_cli.errors import QueryError
 
-Kind = Literal["number", "text"]
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq,
     "!=": operator.ne,
@@ -27,8 +26,8 @@ OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     "<": operator.lt,
 }
+EQUALITY = ("=", "!=")
 _CONDITION = re.compile(r"([^=!<>]+)(!=|>=|<=|=(?!=)|>|<)(.*)", re.DOTALL)
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Condition:
     value: str
 
     def __post_init__(self) -> None:
-        if self.operator not in OPERATORS or (not self.value and self.operator not in ("=", "!=")):
+        if self.operator not in OPERATORS or (not self.value and self.operator not in EQUALITY):
             raise ValueError(f"no condition: {self}")
 
     def __str__(self) -> str:
@@ -53,24 +52,59 @@ class Condition:
     @property
     def number(self) -> float | None:
         """The value as a number, None where it is none."""
-        number = float(self.value) if _NUMBER.fullmatch(self.value) else math.inf
-        return number if math.isfinite(number) else None
+        return read_number(self.value)
 
-    def mask(self, values: np.ndarray) -> np.ndarray:
-        """Which of (N,) values meet it, (N,) bool. Raises QueryError where they are numbers and its value is none."""
-        is_text = values.dtype == object
-        unknown = np.asarray(values == "" if is_text else np.isnan(values), dtype=bool)
+    @property
+    def moment(self) -> Moment | None:
+        """The value as a date, None where it is none."""
+        return read_moment(self.value)
+
+    def mask(self, cells: Cells, name_of: Callable[[int], str]) -> np.ndarray:
+        """Which of N cells meet it, (N,) bool. `name_of` names a row to the user.
+
+        Raises QueryError where its value cannot be compared with theirs.
+        """
         if not self.value:
-            return unknown if self.operator == "=" else ~unknown
-        self.check("text" if is_text else "number")
-        met = np.asarray(OPERATORS[self.operator](values, self.value if is_text else self.number), dtype=bool)
-        return met & ~unknown
+            return cells.unknown if self.operator == "=" else ~cells.unknown
+        spoiler = cells.spoiler and (cells.spoiler[1], name_of(cells.spoiler[0]))
+        self.check(cells.kind, spoiler, has_zone=cells.has_zone)
+        if cells.kind == "text" and self.operator not in EQUALITY:  # nothing is known, or check had refused it
+            return np.zeros(len(cells.values), dtype=bool)
+        bound: Any = self.value if cells.kind == "text" else self.number
+        if cells.kind == "date":
+            assert self.moment is not None
+            bound = np.datetime64(self.moment.microseconds, "us")
+        return np.asarray(OPERATORS[self.operator](cells.values, bound), dtype=bool) & ~cells.unknown
 
-    def check(self, kind: Kind) -> None:
-        """Raises QueryError when values of this kind cannot be compared with its own."""
-        if kind == "number" and self.value and self.number is None:
+    def check(self, kind: Kind, spoiler: tuple[str, str] | None, *, has_zone: bool = False) -> None:
+        """Raises QueryError when values of this kind cannot be compared with its own.
+
+        spoiler: of text, a cell that is neither a number nor a date, and where it is; None where nothing is known.
+        has_zone: whether dates say their time zone.
+        """
+        if not self.value:
+            return
+        if kind == "text" and self.operator not in EQUALITY and spoiler is not None:
+            cell, place = spoiler
+            raise QueryError(
+                f"{str(self)!r}: {self.operator} would compare letters, for column {self.column!r} is text because of "
+                f"{cell[:60]!r}, which is what {place!r} has. Ask with = or !=; or write all of the column as numbers "
+                "like 3.5, or as dates like 2024-01-31T12:00, and embed with that --metadata."
+            )
+        if kind == "number" and self.number is None:
             raise QueryError(
                 f"{str(self)!r}: column {self.column!r} holds numbers, and {self.value!r} is none. Give a number."
+            )
+        if kind == "date" and self.moment is None:
+            raise QueryError(
+                f"{str(self)!r}: column {self.column!r} holds dates, and {self.value!r} is none. Write one like "
+                "2024-01-31 or 2024-01-31T12:00."
+            )
+        if kind == "date" and self.moment is not None and self.moment.has_zone != has_zone:
+            how = "with its time zone, like 2024-01-31T12:00+00:00" if has_zone else "without a time zone"
+            raise QueryError(
+                f"{str(self)!r}: the dates of column {self.column!r} are {'with' if has_zone else 'without'} a time "
+                f"zone, so that it is not known which are meant. Write the date {how}."
             )
 
 
@@ -82,47 +116,59 @@ class Conditions:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that `mask` needs, each once."""
+        """The columns that are needed, each once."""
         return tuple(dict.fromkeys(condition.column for condition in self.conditions))
 
-    def mask(self, columns: Mapping[str, np.ndarray], count: int) -> np.ndarray:
-        """Which of `count` rows meet all conditions, (count,) bool; columns (count,) float64 or str objects."""
-        met = np.ones(count, dtype=bool)
+    def judge(
+        self, columns: Mapping[str, Cells], count: int, name_of: Callable[[int], str]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Which of `count` rows meet all conditions, and of which it is not known whether they do, both (count,) bool.
+
+        The latter meet every condition but those on values of theirs that are unknown.
+
+        Raises QueryError where a value cannot be compared with those of its column.
+        """
+        met, is_possible = np.ones(count, dtype=bool), np.ones(count, dtype=bool)
         for condition in self.conditions:
-            met &= condition.mask(columns[condition.column])
-        return met
+            cells = columns[condition.column]
+            mask = condition.mask(cells, name_of)
+            met &= mask
+            is_possible &= mask | cells.unknown if condition.value else mask
+        return met, is_possible & ~met
 
 
 EVERYTHING = Conditions()
 
 
-def parse_conditions(texts: Sequence[str], kinds: Mapping[str, Kind] | None = None) -> Conditions:
-    """Read conditions on columns of these kinds; None: on columns that are asked later, as those of an engine are.
+def parse_conditions(texts: Sequence[str], columns: Collection[str] | None = None) -> Conditions:
+    """Read conditions on these columns; None: on columns that are asked later, as those of an engine are.
 
     Raises QueryError naming the column, and those that there are.
     """
-    conditions = tuple(_parse(text, kinds) for text in texts)
-    if kinds is not None:
-        for condition in conditions:
-            if condition.column not in kinds:
-                raise QueryError(f"{str(condition)!r}: no column {condition.column!r}. {_there_are(kinds)}")
-            condition.check(kinds[condition.column])
+    conditions = tuple(_parse(text, columns) for text in texts)
+    for condition in conditions:
+        if columns is not None and condition.column not in columns:
+            raise QueryError(f"{str(condition)!r}: no column {condition.column!r}. {_there_are(columns)}")
     return Conditions(conditions)
 
 
-def _parse(text: str, kinds: Mapping[str, Kind] | None) -> Condition:
+def _parse(text: str, columns: Collection[str] | None) -> Condition:
     parsed = _CONDITION.fullmatch(text)
     column, sign, value = (part.strip() for part in parsed.groups()) if parsed else ("", "", "")
     if not column:
         raise QueryError(
-            f"{text!r}: not a condition. Write COLUMN=VALUE, or != >= <= > < for =; as in camera=3. {_there_are(kinds)}"
+            f"{text!r}: not a condition. Write COLUMN=VALUE, or != >= <= > < for =; as in camera=3. "
+            f"{_there_are(columns)}"
         )
-    if not value and sign not in ("=", "!="):
-        raise QueryError(f"{text!r}: no value behind {sign}. {column}= finds the images whose {column} is unknown.")
-    return Condition(column, sign, value)
+    if not clean(value) and sign not in EQUALITY:
+        raise QueryError(
+            f"{text!r}: {'no value behind ' + sign if not value else repr(value) + ' is what is unknown'}. {column}= "
+            f"finds the images whose {column} is unknown."
+        )
+    return Condition(column, sign, clean(value))
 
 
-def _there_are(kinds: Mapping[str, Kind] | None) -> str:
-    if kinds is None:
+def _there_are(columns: Collection[str] | None) -> str:
+    if columns is None:
         return ""
-    return f"There are: {', '.join(kinds)}." if kinds else "The gallery has no columns."
+    return f"There are: {', '.join(columns)}." if columns else "The gallery has no columns."

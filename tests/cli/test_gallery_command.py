@@ -288,7 +288,7 @@ def test_nothing_of_a_dropped_image_remains_in_the_file(tmp_path: Path) -> None:
 def test_names_that_nobody_has_are_told(gallery: Path) -> None:
     result = run_tbps("gallery", "drop", gallery, NASTY[0], "ghost\x1b.jpg")
     assert result.exit_code == 1
-    assert result.stdout == "dropped 1 images, 4 are left:\n  a\\x0ab.jpg\n"
+    assert result.stdout == "dropped 1 of 5 images, 4 are left:\n  a\\x0ab.jpg\n"
     assert "1 names were not in" in result.stderr
     assert "ghost\\x1b.jpg" in result.stderr
     before = gallery.read_bytes()
@@ -303,7 +303,7 @@ def test_names_are_found_by_their_letters_and_comments_are_no_names(tmp_path: Pa
     assert run_json("drop", gallery, "--from", tmp_path / "list")["names"] == [decomposed, "#1.jpg"]
     assert names_of(gallery) == ["b.jpg"]
     held = {decomposed, "#1.jpg", "b.jpg"}
-    monkeypatch.setattr(stage, "drop_pushed", lambda place, names: sorted(held.intersection(names)))
+    monkeypatch.setattr(stage, "drop_pushed", lambda place, names, is_dry: sorted(held.intersection(names)))
     result = run_json("drop", "http://localhost:1/people", "--from", tmp_path / "list")
     assert (result["names"], result["unknown"]) == (["#1.jpg", decomposed], [])
     twice = write(tmp_path / "twice.h5", [composed, decomposed, "b.jpg"])
@@ -319,9 +319,18 @@ def test_a_list_may_hold_the_names(content: str, gallery: Path, tmp_path: Path) 
 
 
 def test_conditions_choose_what_is_dropped(gallery: Path) -> None:
-    assert run_json("drop", gallery, "--where", "camera=2", "--where", "tag=IN_OUT")["names"] == [NASTY[1]]
+    where = ["--where", "camera=2", "--where", "tag=IN_OUT"]
+    assert run_json("drop", gallery, *where, "--keep-unknown")["names"] == [NASTY[1]]
+    before = gallery.read_bytes()
+    message = fail_tbps("gallery", "drop", gallery, "--where", "camera=1")
+    assert "2 of 4 images meet camera=1; of 1 it cannot be told" in message
+    assert NASTY[2] in message
+    dry = run_json("drop", gallery, "--where", "camera=1", "--dry-run")
+    assert (dry["dropped"], dry["images"], dry["left"], dry["undecided_names"]) == (2, 4, 2, [NASTY[2]])
+    assert "would drop 2 of 4 images" in run_tbps("gallery", "drop", gallery, NASTY[2], NASTY[0], "--dry-run").stdout
+    assert gallery.read_bytes() == before
+    assert run_json("drop", gallery, "--where", "camera=1", "--keep-unknown") == dry | {"is_dry": False}
     assert run_json("drop", gallery, "--where", "camera=")["names"] == [NASTY[2]]
-    assert run_json("drop", gallery, "--where", "camera=1")["dropped"] == 2
     assert names_of(gallery) == [NASTY[3]]
 
 
@@ -379,7 +388,7 @@ def test_no_image_is_dropped_while_more_are_embedded(gallery: Path) -> None:
 
 def test_images_leave_a_collection_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     place, held = "http://localhost:1/people", {"a", "b"}
-    monkeypatch.setattr(stage, "drop_pushed", lambda place, names: sorted(held.intersection(names)))
+    monkeypatch.setattr(stage, "drop_pushed", lambda place, names, is_dry: sorted(held.intersection(names)))
     result = run_json("drop", place, "b", "ghost", code=1)
     assert (result["gallery"], result["names"], result["unknown"]) == (place, ["b"], ["ghost"])
     assert (result["dropped"], result["left"], result["index"]) == (1, None, None)

@@ -90,7 +90,10 @@ GOOD = {"image": "a.jpg", "caption": "A man.", "person_id": 1, "split": "train"}
         (GOOD | {"captions": "A man."}, "'captions' is str"),
         ({"image": "b.jpg"}, "no 'caption'"),
         ({"caption": "A man."}, "no 'image'"),
-        (GOOD | {"person_id": "4"}, "'person_id' is str '4'"),
+        (GOOD | {"person_id": "4"}, "'person_id' of 'a.jpg' is '4' here and 1 in line 1"),
+        (GOOD | {"person_id": "4.5"}, "'person_id' is str '4.5'; it must be a whole number from 0, or a name"),
+        (GOOD | {"person_id": 4.5}, "'person_id' is float '4.5'"),
+        (GOOD | {"person_name": 4}, "'person_name' is int '4', beside 'person_id' int '1'"),
         (GOOD | {"person_id": -4}, "'person_id' is int '-4'"),
         (GOOD | {"split": "dev"}, "'split' is str 'dev'; allowed are train, val, test"),
         (GOOD | {"person_id": 2}, "'person_id' of 'a.jpg' is 2 here and 1 in line 1"),
@@ -117,8 +120,14 @@ def test_a_broken_line_is_named(row: Any, said: str, tmp_path: Path) -> None:
         ("image,caption\n", "holds no records"),
         ("image,caption\na.jpg\n", "line 2: fewer cells than columns"),
         ("image,caption\na.jpg,x,y\n", "line 2: more cells than columns"),
-        ("image,caption,person_id\na.jpg,x,p7\n", "'person_id' is str 'p7'"),
-        ("image,caption,person_id\na.jpg,x,-1\n", "'person_id' is str '-1'"),
+        ("image,caption,person_id\na.jpg,x,-4\n", "'person_id' is str '-4'"),
+        ("image,caption,person_id\na.jpg,x,\nb.jpg,x,1\n", "line 2: no 'person_id', which other lines have. Write -1"),
+        ('image,"caption\n', "damaged CSV near line 1"),
+        ("image,caption\nC:\\x\\a.jpg,x\n", "an absolute path of Windows"),
+        ("image,caption\ncam\\a.jpg,x\n", "it has a backslash. Write / between folders: 'cam/a.jpg'"),
+        ("image,caption\n/elsewhere/a.jpg,x\n", "it is absolute. Name images from their folder"),
+        ("image,caption\n../a.jpg,x\n", "it leads out of it by '..'"),
+        ("image,caption\ns3://people/a.jpg,x\n", "it is an address. Download the images"),
         ("image,caption,person_id\na.jpg,x,99999999999999999999999\n", "must be a whole number"),
         ('image,caption\na.jpg,"x\n', "damaged CSV"),
         ('image,caption\na.jpg,"x"y\n', "damaged CSV"),
@@ -203,3 +212,60 @@ def test_captions_that_were_kept_from_being_formulas_are_read_as_they_were(tmp_p
         lines.writerows([["image", "caption"], *(["=a.jpg", to_cell(caption)] for caption in captions)])
     (record,) = read_table(table, tmp_path).records
     assert record.captions == tuple(captions)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    people=st.lists(st.sampled_from(["P1", "p1", "7", "07", "-1", "NA", "Ann, B.", "人"]), min_size=1, max_size=8),
+    is_numbers=st.booleans(),
+    delimiter=st.sampled_from([",", ";", "\t"]),
+    ends=st.sampled_from(["\n", "\r\n", "\r"]),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+    says_delimiter=st.booleans(),
+    quoting=st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),
+    caption=sentences,
+    space=st.sampled_from(["", " "]),
+    shape=st.sampled_from([[], ["", ""]]),
+)
+def test_a_table_of_any_form_is_read_as_it_was_meant(
+    people: list[str], is_numbers: bool, delimiter: str, ends: str, encoding: str, says_delimiter: bool,
+    quoting: Any, caption: str, space: str, shape: list[str], tmp_path_factory: pytest.TempPathFactory,
+) -> None:  # fmt: skip
+    folder = tmp_path_factory.mktemp("forms")
+    caption = caption.strip()
+    if is_numbers:
+        people = [f"{number}.0" if number % 2 else str(number) for number in range(len(people))]
+    rows = [
+        ["image", "caption", "person_id", "note"],
+        *([f"{n}.jpg", to_cell(caption), person, ""] for n, person in enumerate(people)),
+    ]
+    if quoting == csv.QUOTE_ALL:
+        rows[0][1] = "\ncaption "
+    with open(folder / "mine.csv", "w", encoding=encoding, newline="") as file:
+        file.write(f"sep={delimiter}{ends}" if says_delimiter else "")
+        writer = csv.writer(file, delimiter=delimiter, lineterminator=ends, quoting=quoting)
+        for row in [*rows, [" "] * 4, [""] * 6]:
+            writer.writerow([*(row if quoting == csv.QUOTE_ALL else [space + cell for cell in row]), *shape])
+    records = read_table(folder / "mine.csv", folder).complete()
+    assert [(record.name, record.captions) for record in records] == [
+        (f"{number}.jpg", (caption,)) for number in range(len(people))
+    ]
+    known = [person for person in people if person not in ("-1", "NA")]
+    if is_numbers or not known:
+        assert [record.person_id for record in records] == list(range(len(people)))
+        return
+    if not any(person.isdigit() for person in known) or not all(person.isdigit() for person in known):
+        order = list(dict.fromkeys(known))
+        assert [(record.person_id, record.person_name) for record in records] == [
+            (order.index(person), person) if person in order else (-1, None) for person in people
+        ]
+    (folder / "again.jsonl").write_text("".join(write_lines(records)), encoding="utf-8")
+    assert read_table(folder / "again.jsonl", folder).complete() == records
+
+
+def test_absolute_paths_below_the_folder_are_names(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    text = f"image,caption\n{tmp_path}/cam/1.jpg,x\n{tmp_path}/./2.jpg,x\n"
+    assert [record.name for record in read_csv(tmp_path, text)] == ["cam/1.jpg", "2.jpg"]
+    (tmp_path / "mine.csv").write_text(f"image,caption\n{tmp_path.resolve()}/3.jpg,x\n")
+    assert [record.name for record in read_table(tmp_path / "mine.csv", tmp_path / "link").complete()] == ["3.jpg"]

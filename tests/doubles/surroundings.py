@@ -24,11 +24,13 @@ STREAMS = {"stdin": 0, "stdout": 1, "stderr": 2}
 class Surroundings:
     """Where a command runs; without arguments as CI has it.
 
-    closed: streams that are closed, as by `>&-`. full: streams that are /dev/full. encoding: of all three streams.
-    environment: variables to set, or to remove where the value is None. folder: the working folder; one that is
-    removed before the command starts where `is_gone`. has_rights: False for a user whom permission bits bind.
+    name: what it is called in a report. closed: streams that are closed, as by `>&-`. full: streams that are /dev/full.
+    encoding: of all three streams. environment: variables to set, or to remove where the value is None. folder: the
+    working folder; one that is removed before the command starts where `is_gone`. has_rights: False for a user whom
+    permission bits bind.
     """
 
+    name: str = "ordinary"
     closed: Sequence[str] = ()
     full: Sequence[str] = ()
     encoding: str = "utf-8"

@@ -18,8 +18,9 @@ DEADLINE = 60  # seconds; a test that hangs shall end
 
 # Children are forked from a server that has torch loaded and nothing running.
 CONTEXT = multiprocessing.get_context("forkserver")
+STAGES = ("train.train", "generate.generate", "embed.bulk", "evaluate.report", "search.search", "gallery.rewrite")
 CONTEXT.set_forkserver_preload(
-    ["torch", "pytest", "hypothesis", "tbps_cli.stages.train.train", "tbps_cli.stages.generate.generate"]
+    ["torch", "torch._dynamo", "pytest", "hypothesis", *(f"tbps_cli.stages.{stage}" for stage in STAGES)]
 )
 
 

@@ -16,7 +16,7 @@ TRAINED = [name for name, recipe in RECIPES.items() if recipe.command == "train"
 
 def test_a_recipe_needs_what_cannot_be_shipped_and_nothing_else() -> None:
     assert {name for name, recipe in RECIPES.items() if not recipe.needs} == {
-        "fit/toy", "generate/recolour", "generate/toy", "smoke/clip", "smoke/dual", "toy", "toy-fast",
+        "fit/toy", "generate/recolour", "generate/toy", "smoke/clip", "smoke/dual", "toy", "toy-fast", "toypedes",
     }  # fmt: skip
     assert RECIPES["icfg"].needs == (
         "data set icfg",

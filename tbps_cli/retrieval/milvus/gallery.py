@@ -13,16 +13,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tbps_cli.cells import Kind, is_exact_number, read_moment
 from tbps_cli.errors import EngineError, QueryError
-from tbps_cli.retrieval.conditions import EVERYTHING, Conditions
+from tbps_cli.retrieval.conditions import EQUALITY, EVERYTHING, Condition, Conditions
 from tbps_cli.retrieval.gallery import Hits
 from tbps_cli.retrieval.milvus.engine import open_collection
-from tbps_cli.retrieval.milvus.filter import COLUMNS_FIELD, column_name, has_column, has_text, translate
+from tbps_cli.retrieval.milvus.filter import (
+    COLUMNS_FIELD,
+    column_key,
+    column_name,
+    has_column,
+    has_mere_text,
+    has_moment,
+    has_number,
+    is_column,
+    translate,
+)
 from tbps_cli.retrieval.milvus.place import MilvusPlace
 
 MOST_HITS = 16384  # Milvus' own limit of hits a query
 HITS_AT_ONCE = 1 << 17  # hits in one answer
 IMAGES_AT_ONCE = 2048  # in one answer
+PERSON_NAME = "person_name"  # the column, as feature files have it
 MISSING = -1  # in `Hits.rows` where the engine found fewer; no key is negative
 
 
@@ -32,6 +44,7 @@ class PushedImage:
 
     name: str
     person_id: int  # -1 when unknown
+    person_name: str | None = None  # what the data set calls the person, where ids are names there
 
 
 class MilvusGallery:
@@ -81,8 +94,8 @@ class MilvusGallery:
             allowed: sorted keys that may be found; None: all.
 
         Raises:
-            QueryError: k is above 16,384, a condition is on a column that no image has a value in, or compares
-                numbers with something else.
+            QueryError: k is above 16,384, a condition is on a column that no image has a value in, or its value
+                cannot be compared with those of its column.
             EngineError: Milvus does not answer.
         """
         if queries.ndim != 2 or len(queries) < 1 or k < 1 or not queries.isfinite().all():
@@ -93,8 +106,7 @@ class MilvusGallery:
             raise QueryError(
                 f"{self.place}: Milvus finds {MOST_HITS} images a query at most, among as many. Ask for fewer."
             )
-        self._check(where)
-        expression = translate(where)
+        expression = translate(where, self._check(where))
         if allowed is not None:
             keys = f"id in [{', '.join(str(int(key)) for key in allowed)}]"
             expression = f"{keys} and {expression}" if expression else keys
@@ -117,8 +129,11 @@ class MilvusGallery:
     def describe(self, rows: Tensor | Sequence[int]) -> list[PushedImage | None]:
         """Return what is known of rows of `Hits`; None for one that was dropped since, or is -1. Raises EngineError."""
         keys = [int(row) for row in rows]
-        found = self._get(keys, ["name", "person_id"])
-        known = {key: PushedImage(row["name"], int(row["person_id"])) for key, row in found.items()}
+        found = self._get(keys, ["name", "person_id", COLUMNS_FIELD])
+        known = {
+            key: PushedImage(row["name"], int(row["person_id"]), (row[COLUMNS_FIELD] or {}).get(PERSON_NAME))
+            for key, row in found.items()
+        }
         return [known.get(key) for key in keys]
 
     def vectors(self, rows: Tensor | Sequence[int]) -> Tensor:
@@ -136,14 +151,14 @@ class MilvusGallery:
         Raises EngineError.
         """
         known = self._get([row], [COLUMNS_FIELD]).get(row, {}).get(COLUMNS_FIELD) or {}
-        return {column_name(key): value for key, value in known.items()}
+        return {column_name(key): value for key, value in known.items() if is_column(key)}
 
     def columns(self) -> list[str]:
         """Names of the columns of some image that has any, sorted. Raises EngineError."""
         rows = self._collection.ask(
             "query", self.place.collection, filter="id >= 0", output_fields=[COLUMNS_FIELD], limit=100
         )
-        return sorted({column_name(key) for row in rows for key in row[COLUMNS_FIELD] or {}})
+        return sorted({column_name(key) for row in rows for key in row[COLUMNS_FIELD] or {} if is_column(key)})
 
     def _get(self, keys: Sequence[int], fields: Sequence[str]) -> dict[int, dict]:
         """Those rows that are there, by key."""
@@ -155,22 +170,53 @@ class MilvusGallery:
             found.update({int(row["id"]): row for row in rows})
         return found
 
-    def _check(self, where: Conditions) -> None:
+    def _check(self, where: Conditions) -> dict[str, Kind]:
+        """The kinds of the columns of conditions. Raises QueryError for a value that cannot be compared with them."""
+        kinds: dict[str, Kind] = {}
         for condition in where.conditions:
             column = condition.column
-            if not self._has_any(has_column(column)):
+            if self._find_one(has_column(column)) is None:
                 known = self.columns()
                 raise QueryError(
                     f"{str(condition)!r}: no image of {self.place} has a column {column!r}. "
                     + (f"There are: {', '.join(known)}." if known else "Search without a filter.")
                 )
-            if condition.value and condition.number is None and not self._has_any(has_text(column)):
-                condition.check("number")
+            if condition.value:
+                kinds[column] = self._check_kind(condition)
+        return kinds
 
-    def _has_any(self, expression: str) -> bool:
-        return bool(
-            self._collection.ask("query", self.place.collection, filter=expression, output_fields=["id"], limit=1)
+    def _check_kind(self, condition: Condition) -> Kind:
+        """Which kind all values of a column are; text where they are of several."""
+        column = condition.column
+        expressions: tuple[tuple[Kind, bool, str], ...] = (
+            ("text", False, has_mere_text(column)),
+            ("date", False, has_moment(column, has_zone=False)),
+            ("date", True, has_moment(column, has_zone=True)),
+            ("number", False, has_number(column)),
         )
+        found = [
+            (kind, has_zone, row)
+            for kind, has_zone, expression in expressions
+            if (row := self._find_one(expression)) is not None
+        ]
+        kind, has_zone, row = found[0]
+        if len(found) > 1:
+            kind = "text"
+        cell = str(row[COLUMNS_FIELD][column_key(column)])
+        if kind == "text" and condition.operator not in EQUALITY and (is_exact_number(cell) or read_moment(cell)):
+            raise QueryError(
+                f"{str(condition)!r}: column {column!r} is of several kinds, or was pushed by an older tbps, so that "
+                f"{condition.operator} would compare letters: {cell!r} of {row['name']!r}. Push the gallery again: "
+                f"tbps gallery push GALLERY.h5 --to {self.place}"
+            )
+        condition.check(kind, (cell, row["name"]), has_zone=has_zone)
+        return kind
+
+    def _find_one(self, expression: str) -> dict | None:
+        """Name and columns of an image of which this is true; None where there is none."""
+        fields = ["name", COLUMNS_FIELD]
+        rows = self._collection.ask("query", self.place.collection, filter=expression, output_fields=fields, limit=1)
+        return rows[0] if rows else None
 
 
 def _as_hits(found: list[list[tuple[float, int]]], device: torch.device) -> Hits:

@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tbps_cli.cells import clean, read_moment
 from tbps_cli.errors import DataError, EngineError
 from tbps_cli.retrieval.milvus.engine import NAME_BYTES, Collection, CollectionInfo, IndexKind, open_collection
-from tbps_cli.retrieval.milvus.filter import COLUMNS_FIELD, column_key
+from tbps_cli.retrieval.milvus.filter import COLUMNS_FIELD, MOMENTS, column_key
 from tbps_cli.retrieval.milvus.place import MilvusPlace
 
 BATCH_BYTES = 8 << 20  # of vectors in one request; servers take 64 MB
@@ -59,6 +60,7 @@ def push(
     *,
     index: IndexKind | None = None,
     timeout: float = 30.0,
+    name_alike: Callable[[str], Iterable[str]] = lambda checkpoint: (),
     advance: Callable[[int, str], None] = lambda rows, beside: None,
 ) -> PushReport:
     """Bring all rows into the collection, which is made when it is not there.
@@ -68,6 +70,7 @@ def push(
     Args:
         index: of a collection that has none yet; None: flat in Milvus Lite, HNSW on a server.
         timeout: seconds that Milvus has for each answer.
+        name_alike: all fingerprints of the checkpoint at a place; asked where another one made the collection.
         advance: called with the number of rows done and "".
 
     Raises:
@@ -77,7 +80,7 @@ def push(
     with Collection(place, timeout) as collection:
         if not collection.exists():
             collection.create(info)
-        _check_same(place, collection.read_info(), info)
+        _check_same(place, collection.read_info(), info, name_alike)
         collection.make_ready(index)
         sent = unchanged = 0
         for batch in _batches(blocks, info.dimension):
@@ -98,8 +101,8 @@ def push(
     return PushReport(sent, unchanged, count)
 
 
-def drop(place: MilvusPlace, names: Sequence[str], *, timeout: float = 30.0) -> list[str]:
-    """Remove images by name and return the names that were there, sorted.
+def drop(place: MilvusPlace, names: Sequence[str], *, is_dry: bool = False, timeout: float = 30.0) -> list[str]:
+    """Remove images by name, or only look; return the names that were there, sorted.
 
     No later search finds them; their bytes leave the disk when Milvus compacts its segments.
 
@@ -115,21 +118,24 @@ def drop(place: MilvusPlace, names: Sequence[str], *, timeout: float = 30.0) -> 
             keys = {key_of(name): name for name in names[start : start + BATCH_ROWS]}
             rows = collection.ask("get", place.collection, ids=list(keys), output_fields=["name"])
             there = {int(row["id"]): row["name"] for row in rows if keys[int(row["id"])] == row["name"]}
-            if there:
+            if there and not is_dry:
                 collection.ask("delete", place.collection, ids=list(there))
             dropped += there.values()
-        if dropped:
+        if dropped and not is_dry:
             collection.ask("flush", place.collection)
     return sorted(dropped)
 
 
-def _check_same(place: MilvusPlace, theirs: CollectionInfo, ours: CollectionInfo) -> None:
+def _check_same(
+    place: MilvusPlace, theirs: CollectionInfo, ours: CollectionInfo, name_alike: Callable[[str], Iterable[str]]
+) -> None:
     if theirs.dimension != ours.dimension:
         raise EngineError(
             f"{place} holds vectors of {theirs.dimension} dimensions, and these have {ours.dimension}. "
             "Push to another collection."
         )
-    if theirs.checkpoint_sha256 != ours.checkpoint_sha256:
+    both = {theirs.checkpoint_sha256, ours.checkpoint_sha256}
+    if len(both) > 1 and not any(both <= set(name_alike(one.checkpoint)) for one in (ours, theirs)):
         raise EngineError(
             f"{place} was embedded with {theirs.checkpoint} ({theirs.checkpoint_sha256[:12]}…), not with "
             f"{ours.checkpoint} ({ours.checkpoint_sha256[:12]}…). Push to another collection."
@@ -169,8 +175,9 @@ def rows_of(batch: RowBlock, place: MilvusPlace) -> list[dict]:
             raise DataError(f"{where}: the name has more than {NAME_BYTES} bytes: {name[:80]!r}…. Rename the file.")
         if key in rows:
             raise DataError(_two_names(name, rows[key]["name"], place))
-        columns = {column_key(column): _value(values[offset]) for column, values in batch.columns.items()}
-        columns = {column: value for column, value in columns.items() if value is not None}
+        columns: dict[str, float | str | int] = {}
+        for column, values in batch.columns.items():
+            columns |= _entries(column_key(column), values[offset])
         text = json.dumps(columns, ensure_ascii=False, sort_keys=True)
         if len(text.encode("utf-8", "surrogatepass")) > COLUMNS_BYTES or not _is_unicode(text):
             raise DataError(
@@ -208,14 +215,17 @@ def _two_names(name: str, other: str, place: MilvusPlace) -> str:
     return f"{name!r} and {other!r} have the same key in {place}. Rename one of the two files, and embed it again."
 
 
-def _value(value: object) -> float | str | None:
-    """A column's value as JSON has it; None where it is unknown."""
+def _entries(key: str, value: object) -> dict[str, float | str | int]:
+    """A column's value as JSON has it, beside it the moment of a date; nothing where it is unknown."""
     if isinstance(value, str):
-        return str(value) or None
+        text = clean(value)
+        moment = read_moment(text)
+        dates = {} if moment is None else {MOMENTS[moment.has_zone] + key: moment.microseconds}
+        return {key: text, **dates} if text else {}
     number = float(value)  # type: ignore[arg-type]
     if math.isinf(number):
         raise DataError("a column holds infinity, which Milvus cannot. Mend the column, and embed the gallery again.")
-    return None if math.isnan(number) else number
+    return {} if math.isnan(number) else {key: number}
 
 
 def _encoded(name: str) -> bytes:

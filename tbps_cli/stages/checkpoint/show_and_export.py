@@ -12,17 +12,21 @@ from typing import Any
 import torch
 
 from tbps_cli import __version__
+from tbps_cli.assembly.encoders import pair_halves
 from tbps_cli.assembly.models import LoadedEncoder, load_encoder, read_recipe
 from tbps_cli.checkpoint import (
     AGAIN,
+    LEAST_SCORE,
     MODEL,
     RECIPE,
+    REPORT,
     VOCABULARY,
     WEIGHTS,
     Checkpoint,
     digest_files,
     fingerprint_of,
     write_manifest,
+    write_tensors,
 )
 from tbps_cli.data.layouts import LAYOUTS
 from tbps_cli.errors import CheckpointError, OutputError
@@ -33,9 +37,9 @@ from tbps_cli.report.model_card import ShownModel, write_card
 from tbps_cli.results import Result
 from tbps_cli.retrieval.metrics.retrieval import METRICS
 from tbps_cli.runtime import SILENCE, Progress
+from tbps_cli.stages.checkpoint.calibrate import find_least_score
 
 CARD = "README.md"
-REPORT = "report.json"
 EXAMPLES = ("woman in a red coat", "man with a backpack")  # what the text half is traced with
 
 
@@ -59,23 +63,40 @@ class CheckpointFacts(Result):
     fingerprint: str
 
 
-def show_checkpoint(path: Path) -> CheckpointFacts:
+def show_checkpoint(path: str | Path) -> CheckpointFacts:
     """Open a checkpoint, compare every file with its sha256, and say what it is. Raises CheckpointError."""
     encoder = load_encoder(path, torch.device("cpu"))
     return _list_facts(encoder)
 
 
-def export_checkpoint(path: Path, out: Path, *, onnx: bool = False, progress: Progress = SILENCE) -> Path:
+def export_checkpoint(
+    path: str | Path,
+    out: Path,
+    *,
+    half: bool = False,
+    calibrate: str | None = None,
+    root: Path | None = None,
+    onnx: bool = False,
+    progress: Progress = SILENCE,
+) -> Path:
     """Write a folder that can be handed on: weights, recipe, vocabulary, model card, and ONNX files if asked for.
 
     It holds no training state, it is a checkpoint itself (`--checkpoint OUT`), and it has the layout of a model
     hub's repository.
 
-    Raises CheckpointError, OutputError, and DependencyError without the extra `onnx`.
+    half: round the weights to float16, which makes another model of them, half the size.
+    calibrate: find out by the val split of this data set, below `root`, which score tells that nobody is there.
+
+    Raises CheckpointError, DataError, OutputError, and DependencyError without the extra `onnx`.
     """
     with whole_folder(out) as folder:
         encoder = load_encoder(path, torch.device("cpu"))
-        _write_parts(encoder, folder)
+        if half:
+            encoder.dual.half().float()
+        report = _read_report(encoder.checkpoint)
+        if calibrate is not None:
+            report[LEAST_SCORE] = find_least_score(encoder, calibrate, "val", root, progress)
+        _write_parts(encoder, folder, report, half=half)
         if onnx:
             _export_onnx(encoder, folder, progress)
         files = tuple(path.name for path in list_folder(folder, OutputError))
@@ -88,12 +109,14 @@ def _without_places(recipe: str) -> str:
     return re.sub(r"^(\s*(?:- |\w+: )['\"]?)(?:~|\.\.|)/.*/(.+)$", r"\1\2", recipe, flags=re.MULTILINE)
 
 
-def _write_parts(encoder: LoadedEncoder, folder: Path) -> None:
+def _write_parts(encoder: LoadedEncoder, folder: Path, report: dict[str, Any], *, half: bool) -> None:
     """Write what embedding needs, and how it came about, with a manifest of just that."""
     checkpoint = encoder.checkpoint
-    for name in (*WEIGHTS, VOCABULARY):
+    for name in (*(() if half else WEIGHTS), VOCABULARY):
         shutil.copyfile(checkpoint.find(name), folder / name)
-    report = _read_report(checkpoint)
+    if half:
+        for name, module, _ in pair_halves(encoder.model, encoder.dual):
+            write_tensors({key: value.half() for key, value in module.state_dict().items()}, folder, name)
     if isinstance(report.get("dataset"), str):
         report["dataset"] = last_part(report["dataset"])
     texts = {MODEL: dump_model(encoder.model), REPORT: json.dumps(report, indent=2) + "\n"}
@@ -101,8 +124,8 @@ def _write_parts(encoder: LoadedEncoder, folder: Path) -> None:
         texts[RECIPE] = _without_places(dump_recipe(forget_places(recipe)))
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
-    formerly = [known for known in checkpoint.fingerprints if known != fingerprint_of(digest_files(folder))]
-    write_manifest(folder, formerly)
+    formerly = () if half else checkpoint.fingerprints
+    write_manifest(folder, [known for known in formerly if known != fingerprint_of(digest_files(folder))])
 
 
 def _export_onnx(encoder: LoadedEncoder, folder: Path, progress: Progress) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from tbps_cli.cells import number_text
 from tbps_cli.data.crops.listing import Crops
 from tbps_cli.data.crops.metadata import Metadata
+from tbps_cli.data.lists import same_letters
 from tbps_cli.errors import DataError, FeatureError, FeatureMismatchError
 from tbps_cli.features import FeatureFile, FeatureWriter, open_features
 from tbps_cli.features.layout import HASH_BYTES
@@ -33,21 +35,26 @@ class Columns:
         for column, kind in self.kinds.items():
             unknown = np.full(len(names), "", dtype=object) if kind == "text" else np.full(len(names), np.nan)
             values = (known or {}).get(column, unknown)
-            if column in cells:
-                new = cells[column]
+            new = cells.get(column, unknown)
+            if kind == "text" and new.dtype != object:  # of text alone it is told later what it holds
+                new = np.array([number_text(number) for number in new], dtype=object)
+            if kind == "text" or new.dtype != object:  # else of a CSV in which nothing is known
                 values = np.where(new == "" if kind == "text" else np.isnan(new), values, new)
             filled[column] = values
         return filled or None
 
 
 def join_columns(known: Mapping[str, str], metadata: Metadata | None) -> Columns:
-    """Columns that a gallery has, and those of a CSV. Raises DataError where they disagree."""
+    """Columns that a gallery has, and those of a CSV, which is kept as text where either is.
+
+    Raises DataError where numbers of the gallery would become text.
+    """
     kinds = dict(known)
     for column, kind in metadata.columns.items() if metadata is not None else ():
-        if kinds.setdefault(column, kind) != kind:
-            assert metadata is not None
+        stored = kinds.setdefault(column, "number" if kind == "number" else "text")
+        if stored == "number" and kind != "number" and metadata is not None and metadata.is_known(column):
             raise DataError(
-                f"{metadata.path}: column {column!r} holds {kind}s, and {kinds[column]}s in the gallery. Rename it."
+                f"{metadata.path}: column {column!r} holds {kind}s, and numbers in the gallery. Rename it, or mend it."
             )
     return Columns(kinds)
 
@@ -105,6 +112,11 @@ class ExistingGallery:
                             self.known[row] = block.hashes[offset]
                 start += len(block.names)
 
+    def names(self) -> Iterator[str]:
+        """The names of all that it has. Raises FeatureError."""
+        with open_features(self.path) as file:
+            yield from file.need_images().names
+
     def count_known(self, rows: np.ndarray) -> int:
         """How many of these images (n,) it has under their names, with other content."""
         return int(np.count_nonzero(self._old_rows[rows] != ABSENT))
@@ -140,16 +152,19 @@ class ExistingGallery:
             writer.add_skipped([name for name, _ in told], [reason for _, reason in told])
 
     def _find(self, name: str) -> int:
-        """The row of the listing that has a name."""
+        """The row of the listing that has a name, or else the same letters."""
         digest = _digest(name)
         place = int(np.searchsorted(self._sorted, digest))
+        alike = ABSENT
         while place < len(self._sorted) and self._sorted[place] == digest:
             row = int(self._order[place])
             if self._crops.name(row) == name:
                 return row
+            if same_letters(self._crops.name(row)) == same_letters(name):
+                alike = row
             place += 1
-        return ABSENT
+        return alike
 
 
 def _digest(name: str) -> np.uint64:
-    return np.uint64(int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big"))
+    return np.uint64(int.from_bytes(hashlib.blake2b(same_letters(name).encode(), digest_size=8).digest(), "big"))

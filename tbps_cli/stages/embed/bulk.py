@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from tbps_cli.assembly.models import LoadedEncoder, load_encoder
+from tbps_cli.assembly.shipped import choose_shipped
 from tbps_cli.data.crops.decoding import ABSENT, decode_chunk, name_absent
 from tbps_cli.data.crops.listing import Crops, list_crops
 from tbps_cli.data.crops.metadata import Metadata
@@ -31,6 +32,7 @@ from tbps_cli.processes import Processes, training_processes
 from tbps_cli.results import Result
 from tbps_cli.runtime import SILENCE, Progress, find_device
 from tbps_cli.stages.embed.append import ExistingGallery, join_columns
+from tbps_cli.stages.embed.before import check_metadata, check_room
 from tbps_cli.stages.embed.parts import CREATED, Part, PartFolder
 from tbps_cli.stages.embed.precision import BulkEncoder, Precision, choose_precision
 from tbps_cli.stages.embed.split import describe
@@ -69,7 +71,7 @@ class CropsResult(Result):
 
 
 def embed_crops(
-    checkpoint: str | Path,
+    checkpoint: str | Path | None,
     sources: Sequence[str],
     out: Path,
     *,
@@ -91,6 +93,7 @@ def embed_crops(
 
     Memory: the names, some dozen bytes an image, and the batches that are being decoded.
 
+    checkpoint: absent: that of the gallery which is added to, or else the model that comes with tbps.
     root: the folder that names start from; absent: the one that all sources have in common.
     metadata: a CSV with a column `name` and others, which become columns of the gallery.
     append: add to the gallery `out` what it does not have, by name and content.
@@ -117,7 +120,10 @@ def embed_crops(
             existing = ExistingGallery(out) if append else None
             names_from = existing.root if existing else root
             crops = list_crops(sources, root=names_from, stdin=stdin, include_hidden=include_hidden)
-            encoder = load_encoder(checkpoint, torch_device, text=False)
+            told = progress if processes.is_first else SILENCE
+            if checkpoint is None:
+                checkpoint = existing.info.checkpoint if existing else choose_shipped(told)
+            encoder = load_encoder(checkpoint, torch_device, text=False, note=told.note)
             if existing is not None:
                 existing.match(crops, encoder.checkpoint.fingerprints, encoder.model.embedding_dim)
         job = _Job(encoder, crops, folder, batch, compile, workers, strict, append or overwrite, existing, metadata)
@@ -185,7 +191,11 @@ class _Job:
         return len(self._span(number))
 
     def _begin(self, asked: Precision, *, overwrite: bool) -> dict[str, str]:
-        """The identity of the parts: those of a run that was killed, where they are of the same."""
+        """The identity of the parts: those of a run that was killed, where they are of the same.
+
+        What would make the end of the work an error is one here.
+        """
+        check_metadata(self.metadata, self.crops, self.existing)
         identity = {
             "images": self.crops.fingerprint(),
             "checkpoint": self.encoder.checkpoint.fingerprint,
@@ -196,16 +206,21 @@ class _Job:
         before = self.folder.identity()
         differing = [name for name, value in identity.items() if before.get(name) != value]
         if before and not differing:
+            self._check_room(sum(map(self._size, self.folder.list_missing(self._parts))))
             return before
         if before and not overwrite and self.folder.list_missing(self._parts) != list(range(self._parts)):
             raise OutputError(
                 f"{self.folder.out}: a run that was stopped had begun it with other {', '.join(differing)}. Give its "
                 "command again to go on with it, --overwrite to begin anew, or another --out."
             )
+        self._check_room(self.crops.count)
         identity["precision"] = self._choose(asked)
         identity[CREATED] = describe(self.encoder, dataset="", split="", root=self.crops.root, precision="").created
         self.folder.begin(identity)
         return identity
+
+    def _check_room(self, coming: int) -> None:
+        check_room(self.folder.out, coming, self.crops, self.existing, self.encoder.model.embedding_dim)
 
     def _choose(self, asked: Precision) -> str:
         known = self.existing.info.precision if self.existing else ""
@@ -282,6 +297,8 @@ class _Job:
                 self._join(info, None, progress)
             else:
                 with Metadata(self.metadata) as metadata:
+                    for note in metadata.notes:
+                        progress.note(note)
                     self._join(info, metadata, progress)
                     if metadata.missing:
                         progress.note(f"{self.metadata}: has no line for {metadata.missing:,} of the images")

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from tbps_cli.assembly.datasets import open_dataset
 from tbps_cli.assembly.models import load_encoder
-from tbps_cli.checkpoint import Checkpoint, open_checkpoints
+from tbps_cli.assembly.shipped import checkpoint_folder
+from tbps_cli.checkpoint import REPORT, Checkpoint, open_checkpoints
 from tbps_cli.data.records import PersonRecord, Split, flatten_captions, refuse_repeats, select_split
 from tbps_cli.data.sources import Source
 from tbps_cli.data.transforms import ImageTransform
@@ -26,7 +27,7 @@ from tbps_cli.retrieval.metrics.ctlg_protocol import ReleasedReport, rank_as_rel
 from tbps_cli.retrieval.metrics.retrieval import METRICS as METRICS
 from tbps_cli.retrieval.metrics.retrieval import QueryMetrics, RetrievalReport, measure_queries, rank_queries
 from tbps_cli.runtime import SILENCE, Progress, find_device
-from tbps_cli.stages.embed.split import embed_captions, embed_images
+from tbps_cli.stages.embed.split import CaptionCounts, count_captions, embed_captions, embed_images
 from tbps_cli.stages.evaluate.oracle import find_oracle
 from tbps_cli.toypedes.oracle import OracleReport
 
@@ -71,6 +72,7 @@ class Evaluation(Result):
     image_to_text: RetrievalReport | None
     released: ReleasedReport | None  # where --protocol ctlg asked for it
     oracle: OracleReport | None
+    captions: CaptionCounts | None = None  # None for a feature file, which needs no model to be ranked
 
     @property
     def title(self) -> str:
@@ -106,9 +108,9 @@ def evaluate_features(
                 "Embed a data set's split: tbps embed --checkpoint … --dataset … --split test --out …"
             )
         embedded = EmbeddedSplit(
-            torch.from_numpy(images.read()),
+            DualEncoder.normalise(torch.from_numpy(images.read())),  # again: rounded to halves, they are a little off
             torch.from_numpy(images.person_ids),
-            torch.from_numpy(captions.read()),
+            DualEncoder.normalise(torch.from_numpy(captions.read())),
             torch.from_numpy(captions.person_ids),
             torch.from_numpy(captions.image_rows),
         )
@@ -128,7 +130,7 @@ def evaluate_features(
 
 
 def evaluate_checkpoint(
-    path: Path,
+    path: str | Path,
     datasets: Sequence[str],
     split: Split,
     *,
@@ -145,7 +147,7 @@ def evaluate_checkpoint(
     Raises CheckpointError, DataError.
     """
     torch_device = find_device(device)
-    models = _name_models(open_checkpoints(path))
+    models = _name_models(open_checkpoints(checkpoint_folder(path)))
     splits = [(name, *_open_split(name, split, root, progress)) for name in datasets]
     for model, checkpoint in models:
         encoder = load_encoder(checkpoint.folder, torch_device)
@@ -156,14 +158,16 @@ def evaluate_checkpoint(
             )
             evaluation, queries = _rank(embedded, both_directions, protocol)
             oracle = find_oracle(name, source.folder, split, progress)
-            evaluation = replace(evaluation, dataset=name, split=split, model=model, oracle=oracle)
+            counts = count_captions(encoder.tokenizer, captions)
+            evaluation = replace(evaluation, dataset=name, split=split, model=model, oracle=oracle, captions=counts)
+            progress.note(f"{evaluation.title}: {counts}")
             names = [record.name for record in records]
             yield RankedSplit(evaluation, embedded, queries, names, source.images, captions)
 
 
 def _name_models(checkpoints: Sequence[Checkpoint]) -> list[tuple[str, Checkpoint]]:
     """What to call the checkpoints: one, or the best and the last of a run, which may be the same."""
-    epochs = [checkpoint.read_json("report.json").get("epoch") for checkpoint in checkpoints]
+    epochs = [checkpoint.read_json(REPORT).get("epoch") for checkpoint in checkpoints]
     if len(epochs) == 2 and epochs[0] == epochs[1]:
         return [(f"best and last, epoch {epochs[0]}", checkpoints[0])]
     return [

@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from tbps_cli.assembly.shipped import checkpoint_folder
 from tbps_cli.assembly.zero_shot import is_zero_shot
+from tbps_cli.cells import clean, kind_of, number_text
 from tbps_cli.checkpoint import open_checkpoint
 from tbps_cli.data.annotations import is_safe_name
 from tbps_cli.data.crops.kinds import SHARD_SUFFIX
@@ -166,11 +168,21 @@ def verify_gallery(gallery: Path, *, look_for_images: bool = True, progress: Pro
         )
 
 
+def fingerprints_of(checkpoint: str) -> tuple[str, ...]:
+    """All that the checkpoint at a place goes by; none where it cannot be opened, or its weights lie on a hub."""
+    if is_zero_shot(checkpoint):
+        return ()
+    try:
+        return open_checkpoint(Path(checkpoint)).fingerprints
+    except CheckpointError:
+        return ()
+
+
 def _check_checkpoint(info: FeatureInfo) -> list[str]:
     if is_zero_shot(info.checkpoint):
         return []  # the weights lie on a hub, perhaps
     try:
-        checkpoint = open_checkpoint(Path(info.checkpoint))
+        checkpoint = open_checkpoint(checkpoint_folder(info.checkpoint))
     except CheckpointError as error:
         return [f"its checkpoint cannot be opened: {error} If it has been moved, searches need --checkpoint."]
     if info.checkpoint_sha256 not in checkpoint.fingerprints:
@@ -215,12 +227,10 @@ def _look_at_index(features: FeatureFile) -> tuple[IndexFacts | None, list[str]]
 def _columns_of(images: FeatureTable) -> tuple[ColumnFacts, ...]:
     facts = []
     for name, column in images.columns.items():
-        first = next(column.blocks())
-        known = first[first != ""].tolist() if column.kind == "text" else first[~np.isnan(first)].tolist()
-        examples = tuple(
-            value if isinstance(value, str) else f"{value:g}" for value, _ in Counter(known).most_common(EXAMPLES)
-        )
-        facts.append(ColumnFacts(name, column.kind, examples))
+        first = next(column.blocks()).tolist()
+        texts = [clean(value) if isinstance(value, str) else number_text(value) for value in first]
+        examples = tuple(text for text, _ in Counter(filter(None, texts)).most_common(EXAMPLES))
+        facts.append(ColumnFacts(name, kind_of(column.blocks()), examples))
     return tuple(facts)
 
 

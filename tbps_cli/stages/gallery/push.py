@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tbps_cli.cells import as_kind, clean, kind_of
 from tbps_cli.features import FeatureTable, open_features
 from tbps_cli.results import Result
 from tbps_cli.retrieval.milvus.engine import CollectionInfo, IndexKind
 from tbps_cli.retrieval.milvus.place import MilvusPlace
 from tbps_cli.retrieval.milvus.push import RowBlock, drop, push
 from tbps_cli.runtime import SILENCE, Progress
+from tbps_cli.stages.gallery.health import fingerprints_of
 
 TIMEOUT = 30.0  # seconds for each answer
 
@@ -54,12 +56,20 @@ def push_gallery(
         images, info = features.need_images(), features.info
         ours = CollectionInfo(info.checkpoint, info.checkpoint_sha256, info.dataset, info.root, images.dimension)
         with progress.track("pushing images", images.count) as advance:
-            report = push(place, _blocks(images), ours, index=index, timeout=timeout, advance=advance)
+            report = push(
+                place,
+                _blocks(images),
+                ours,
+                index=index,
+                timeout=timeout,
+                name_alike=fingerprints_of,
+                advance=advance,
+            )
     return PushResult(gallery, str(place), report.sent, report.unchanged, report.count)
 
 
-def drop_pushed(place: str, names: Sequence[str], *, timeout: float = TIMEOUT) -> list[str]:
-    """Remove images from a collection by name; return the names that were there, sorted.
+def drop_pushed(place: str, names: Sequence[str], *, is_dry: bool = False, timeout: float = TIMEOUT) -> list[str]:
+    """Remove images from a collection by name, or only look; return the names that were there, sorted.
 
     No later search finds them; their bytes leave the disk when Milvus compacts its segments.
 
@@ -68,11 +78,19 @@ def drop_pushed(place: str, names: Sequence[str], *, timeout: float = TIMEOUT) -
         EngineError: no place of Milvus, nothing answers there, or there is no such collection.
         DependencyError: pymilvus is absent.
     """
-    return drop(MilvusPlace.parse(place), names, timeout=timeout)
+    return drop(MilvusPlace.parse(place), names, is_dry=is_dry, timeout=timeout)
 
 
 def _blocks(images: FeatureTable) -> Iterator[RowBlock]:
+    """The rows; numbers that are kept as text, as those beside a cell NA were, as numbers."""
+    kinds = {name: kind_of(column.blocks()) for name, column in images.columns.items()}
     start = 0
     for rows in images.rows():
-        yield RowBlock(start, rows.names, rows.features, rows.person_ids, rows.columns)
+        columns = {
+            name: as_kind([clean(text) for text in values], "number")
+            if kinds[name] == "number" and values.dtype == object
+            else values
+            for name, values in rows.columns.items()
+        }
+        yield RowBlock(start, rows.names, rows.features, rows.person_ids, columns)
         start += len(rows.names)

@@ -14,17 +14,18 @@ from pathlib import Path
 
 import numpy as np
 
+from tbps_cli.cells import clean, number_text, read_cells
 from tbps_cli.data.lists import Line, in_words, read_list, same_letters
 from tbps_cli.errors import DataError, FeatureError, OutputError, QueryError
 from tbps_cli.features import Column, FeatureTable, merge, open_features, select
 from tbps_cli.files import refuse_to_replace, whole_folder
-from tbps_cli.paths import read_whole
+from tbps_cli.paths import exists, read_whole
 from tbps_cli.results import Result
 from tbps_cli.retrieval.conditions import parse_conditions
 from tbps_cli.retrieval.milvus.place import MilvusPlace
 from tbps_cli.runtime import SILENCE, Progress
 from tbps_cli.stages.embed.parts import PartFolder
-from tbps_cli.stages.gallery.health import MOST_LISTED
+from tbps_cli.stages.gallery.health import MOST_LISTED, fingerprints_of
 from tbps_cli.stages.gallery.push import drop_pushed
 from tbps_cli.stages.search.index_file import index_path
 
@@ -59,14 +60,26 @@ class Part(Result):
 
 @dataclass(frozen=True)
 class DropResult(Result):
-    """What was dropped: `names` and `unknown` list at most MOST_LISTED; `index` was removed with it."""
+    """What was dropped, or would be: `names`, `unknown` and `undecided_names` list at most MOST_LISTED.
+
+    dropped, images: how many of how many; `left` are the others. Of a collection, which is not counted, the latter
+    two are None.
+    unknown: names that were given and are not there, `missing` of them.
+    undecided: how many images stay because it could not be told whether they meet the conditions: a value is unknown.
+    index: what was removed with the images, or would be.
+    """
 
     gallery: str
     dropped: int
-    left: int | None  # None: a collection was not counted
+    images: int | None
+    left: int | None
     names: tuple[str, ...]
+    missing: int
     unknown: tuple[str, ...]
+    undecided: int
+    undecided_names: tuple[str, ...]
     index: Path | None
+    is_dry: bool
 
 
 def merge_galleries(
@@ -75,7 +88,7 @@ def merge_galleries(
     """Write the rows of several galleries into one. Raises FeatureError, FeatureMismatchError or OutputError."""
     refuse_to_replace(out, overwrite=overwrite)
     with progress.track("merging", 1) as advance:
-        images = merge(galleries, out, overwrite)
+        images = merge(galleries, out, overwrite, fingerprints_of)
         advance(1, "")
     with open_features(out) as merged:
         precision = merged.info.precision
@@ -133,6 +146,8 @@ def drop(
     names: Sequence[str] = (),
     listed: Path | None = None,
     where: Sequence[str] = (),
+    keep_unknown: bool = False,
+    is_dry: bool = False,
     progress: Progress = SILENCE,
 ) -> DropResult:
     """Take images out of a gallery: those of these names, or those that meet all conditions.
@@ -145,9 +160,12 @@ def drop(
         names: of images.
         listed: a file with more names, as `read_list` reads it.
         where: conditions on columns.
+        keep_unknown: images of which a value that decides is unknown stay; without it they are an error.
+        is_dry: only look.
 
     Raises:
-        QueryError: nothing, or both names and conditions are given; or a condition on no column; or nothing is met.
+        QueryError: nothing, or both names and conditions are given; or a condition on no column, or on values that it
+            cannot be compared with, or that are unknown; or nothing is met.
         DataError: `listed` cannot be read.
         FeatureError: the gallery is damaged, has none of the names, or would be empty.
         OutputError: it cannot be written, or another process writes it.
@@ -160,29 +178,56 @@ def drop(
         content = read_whole(listed, DataError, "Check --from, the list of names.")
         asked += read_list(io.BytesIO(content), str(listed))
     if MilvusPlace.is_meant_by(str(gallery)):
-        return _drop_pushed(str(gallery), asked)
-    return _drop_rows(Path(gallery), asked, where, progress)
-
-
-def _drop_rows(gallery: Path, asked: Sequence[Line], where: Sequence[str], progress: Progress) -> DropResult:
+        return _drop_pushed(str(gallery), asked, is_dry)
     open_features(gallery).close()  # before a lock is laid beside it
-    with PartFolder(gallery).held():
-        with open_features(gallery) as features:
-            images = features.need_images()
-            found, unknown = _find_names(asked, images.names)
-            is_dropped = _meet(images, where) if where else _are_named(images, found)
-            rows = np.flatnonzero(is_dropped)
-            dropped = [images.names[row] for row in rows[:MOST_LISTED].tolist()]
-        if not len(rows):
-            raise _nothing_to_drop(str(gallery), where, unknown)
+    with PartFolder(Path(gallery)).held():
+        return _drop_rows(Path(gallery), asked, where, keep_unknown, is_dry, progress)
+
+
+def _drop_rows(
+    gallery: Path, asked: Sequence[Line], where: Sequence[str], keep_unknown: bool, is_dry: bool, progress: Progress
+) -> DropResult:
+    with open_features(gallery) as features:
+        images = features.need_images()
+        found, unknown = _find_names(asked, images.names)
+        is_dropped, is_undecided = _meet(images, where) if where else _are_named(images, found)
+        undecided = [images.names[row] for row in np.flatnonzero(is_undecided)[:MOST_LISTED].tolist()]
+        rows = np.flatnonzero(is_dropped)
+        dropped = [images.names[row] for row in rows[:MOST_LISTED].tolist()]
+        count = images.count
+    if not len(rows):
+        raise _nothing_to_drop(str(gallery), where, unknown, int(is_undecided.sum()))
+    if undecided and not (keep_unknown or is_dry):
+        raise QueryError(
+            f"{gallery}: {len(rows):,} of {count:,} images meet {' and '.join(where)}; of {is_undecided.sum():,} it "
+            f"cannot be told, for what they would be compared by is unknown, as of {undecided[0]!r}. Nothing was "
+            "dropped. Drop the others, and keep these, with --keep-unknown; --dry-run lists them."
+        )
+    if len(rows) == count:
+        raise FeatureError(f"{gallery}: none of its {count} images would be left. Remove the file instead.")
+    index = index_path(gallery) if exists(index_path(gallery)) else None
+    left = count - len(rows)
+    if not is_dry:
         with progress.track("dropping", 1) as advance:
             left = select(gallery, np.flatnonzero(~is_dropped), gallery, overwrite=True)
             advance(1, "")
         index = _remove_index(gallery)
-    return DropResult(str(gallery), len(rows), left, tuple(dropped), tuple(unknown[:MOST_LISTED]), index)
+    return DropResult(
+        gallery=str(gallery),
+        dropped=len(rows),
+        images=count,
+        left=left,
+        names=tuple(dropped),
+        missing=len(unknown),
+        unknown=tuple(unknown[:MOST_LISTED]),
+        undecided=int(is_undecided.sum()),
+        undecided_names=tuple(undecided),
+        index=index,
+        is_dry=is_dry,
+    )
 
 
-def _drop_pushed(place: str, asked: Sequence[Line]) -> DropResult:
+def _drop_pushed(place: str, asked: Sequence[Line], is_dry: bool) -> DropResult:
     if not asked:
         raise QueryError(f"{place}: images leave a collection by their names. Give names, or --from FILE.")
     dropped: set[str] = set()
@@ -190,14 +235,24 @@ def _drop_pushed(place: str, asked: Sequence[Line]) -> DropResult:
     for spell in _SPELLINGS:  # by what stands there first, for this deletes
         names = {in_words(spell(line)) for line in asked} - tried
         tried |= names
-        there = set(drop_pushed(place, sorted(names))) if names else set()
+        there = set(drop_pushed(place, sorted(names), is_dry=is_dry)) if names else set()
         dropped |= there
         asked = [line for line in asked if in_words(spell(line)) not in there]
     unknown = sorted({in_words(line.meant) for line in asked} - {""})
     if not dropped:
         raise _nothing_to_drop(place, (), unknown)
     return DropResult(
-        place, len(dropped), None, tuple(sorted(dropped)[:MOST_LISTED]), tuple(unknown[:MOST_LISTED]), None
+        gallery=place,
+        dropped=len(dropped),
+        images=None,
+        left=None,
+        names=tuple(sorted(dropped)[:MOST_LISTED]),
+        missing=len(unknown),
+        unknown=tuple(unknown[:MOST_LISTED]),
+        undecided=0,
+        undecided_names=(),
+        index=None,
+        is_dry=is_dry,
     )
 
 
@@ -221,8 +276,8 @@ def _number_values(column: Column, gallery: Path) -> tuple[list[str], np.ndarray
 
 def _as_text(value: str | float) -> str:
     if isinstance(value, str):
-        return value
-    return "" if np.isnan(value) else repr(float(value)).removesuffix(".0")
+        return value if clean(value) else ""
+    return number_text(value)
 
 
 def _stems(column: str, values: Sequence[str]) -> list[str]:
@@ -263,21 +318,26 @@ def _find_names(asked: Sequence[Line], there: Iterable[str]) -> tuple[set[str], 
     return found, sorted(unknown)
 
 
-def _meet(images: FeatureTable, where: Sequence[str]) -> np.ndarray:
-    """(N,) bool"""
-    conditions = parse_conditions(where, {name: column.kind for name, column in images.columns.items()})
-    return conditions.mask({name: images.columns[name].values() for name in conditions.columns}, images.count)
+def _meet(images: FeatureTable, where: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Which images meet all conditions, and of which it cannot be told, both (N,) bool."""
+    conditions = parse_conditions(where, images.columns)
+    columns = {name: read_cells(images.columns[name].values()) for name in conditions.columns}
+    return conditions.judge(columns, images.count, images.names.__getitem__)
 
 
-def _are_named(images: FeatureTable, wanted: set[str]) -> np.ndarray:
-    """(N,) bool"""
-    return np.fromiter((name in wanted for name in images.names), dtype=bool, count=images.count)
+def _are_named(images: FeatureTable, wanted: set[str]) -> tuple[np.ndarray, np.ndarray]:
+    """As `_meet`; it can always be told."""
+    is_named = np.fromiter((name in wanted for name in images.names), dtype=bool, count=images.count)
+    return is_named, np.zeros(images.count, dtype=bool)
 
 
-def _nothing_to_drop(gallery: str, where: Sequence[str], unknown: Sequence[str]) -> QueryError | FeatureError:
+def _nothing_to_drop(
+    gallery: str, where: Sequence[str], unknown: Sequence[str], undecided: int = 0
+) -> QueryError | FeatureError:
     if where:
+        told = f"; of {undecided:,} it cannot be told, for a value is unknown" if undecided else ""
         return QueryError(
-            f"{gallery}: no image meets {' and '.join(where)}; nothing was dropped. Check the conditions."
+            f"{gallery}: no image meets {' and '.join(where)}{told}; nothing was dropped. Check the conditions."
         )
     example = f", such as {unknown[0]!r}" if unknown else ""
     return FeatureError(

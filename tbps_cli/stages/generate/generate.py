@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -16,7 +17,7 @@ from tbps_cli.assembly.models import load_encoder
 from tbps_cli.data.annotations import Reading
 from tbps_cli.data.records import SPLITS, PersonRecord
 from tbps_cli.errors import DataError
-from tbps_cli.files import hold, refuse_to_replace
+from tbps_cli.files import hold, refuse_closed_folder, refuse_to_replace
 from tbps_cli.paths import read_whole
 from tbps_cli.processes import training_processes
 from tbps_cli.proximity.generator import refuse_other_kinds
@@ -113,6 +114,7 @@ def generate(
 
     Raises RecipeError, DataError, CheckpointError, DeviceError, DependencyError, OutputError or TrainingError.
     """
+    refuse_closed_folder(out)
     torch_device = find_device(device)
     with training_processes(torch_device, device) as processes:
         shown = progress if processes.is_first else SILENCE
@@ -234,7 +236,13 @@ def _finish(work: _Work, recipe: GenerationRecipe, dataset: str, folder: Generat
     lines = list(folder.read_lines(len(work.chunks)))
     report = summarise(dataset, recipe, work.editor, work.plan, lines)
     write_page(report, recipe, work.plan, lines, folder, work.records)
-    folder.finish(report, [line["record"] for line in lines if line["record"] is not None])
+    folder.finish(report, [_with_name(line["record"], work.records) for line in lines if line["record"] is not None])
+
+
+def _with_name(row: dict[str, Any], records: Mapping[str, PersonRecord]) -> dict[str, Any]:
+    """The row of a record, with the name of a person whom the data set knows by one."""
+    name = records[row["source"]].person_name if row.get("person") == "source" else None
+    return row if name is None else row | {"person_name": name}
 
 
 def _tell(folder: GenerationFolder, was_finished: bool, rank: int) -> GenerateResult:

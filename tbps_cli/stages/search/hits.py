@@ -15,6 +15,7 @@ class Hit:
 
     score: the cosine similarity, or, of a search that was re-ranked, what `rerank_candidates` says.
     row: where the gallery holds it; of an open gallery only.
+    is_likely: whether its cosine is one that true hits of this model have; None where that is not known.
     """
 
     rank: int
@@ -22,8 +23,10 @@ class Hit:
     name: str
     image: Path | None
     person_id: int | None
+    person_name: str | None  # what the data set calls the person, where ids are names there
     gallery: str
     row: int
+    is_likely: bool | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON: all but the row."""

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tbps_cli.cells import Cells, read_cells
 from tbps_cli.data.annotations import is_safe_name
 from tbps_cli.data.sources import image_folder
 from tbps_cli.errors import DependencyError, FeatureError, FeatureMismatchError
-from tbps_cli.features import FeatureFile, FeatureTable, open_features
+from tbps_cli.features import PERSON_NAME, FeatureFile, FeatureTable, open_features
 from tbps_cli.paths import identity_of, real_path
 from tbps_cli.retrieval.conditions import parse_conditions
 from tbps_cli.retrieval.gallery import ExactGallery, Gallery, Hits
@@ -105,7 +106,7 @@ class _File:
         self.place, self.info = place, features.info
         self._features, self._images = features, images
         self._folder = image_folder(self.info.dataset, Path(self.info.root))
-        self._columns: dict[str, np.ndarray] = {}  # those that a search had conditions on
+        self._columns: dict[str, Cells] = {}  # those that a search had conditions on
         self._matrix = images.mapped()
         try:
             opened = None if exact else open_index_of(Path(place), features)
@@ -153,20 +154,22 @@ class _File:
         """The rows that may be found; None: all."""
         if not where:
             return None
-        kinds = {name: column.kind for name, column in self._images.columns.items()}
-        conditions = parse_conditions(where, kinds)
+        conditions = parse_conditions(where, self._images.columns)
         columns = {name: self._read_column(name) for name in conditions.columns}
-        return np.flatnonzero(conditions.mask(columns, self._images.count))
+        met, _ = conditions.judge(columns, self._images.count, self._images.names.__getitem__)
+        return np.flatnonzero(met)
 
-    def _read_column(self, name: str) -> np.ndarray:
+    def _read_column(self, name: str) -> Cells:
         if name not in self._columns:
-            self._columns[name] = self._images.columns[name].values()
+            self._columns[name] = read_cells(self._images.columns[name].values())
         return self._columns[name]
 
     def _describe(self, rank: int, row: int, score: float) -> Hit:
         name = self._images.names[row]
         person = int(self._people[row])
-        return Hit(rank, score, name, None, person if person >= 0 else None, self.place, row)
+        names = self._images.columns.get(PERSON_NAME)
+        called = str(names.value(row) or "") or None if names is not None else None
+        return Hit(rank, score, name, None, person if person >= 0 else None, called, self.place, row)
 
 
 class _Collection:
@@ -190,6 +193,7 @@ class _Collection:
                     image.name,
                     None,
                     image.person_id if image.person_id >= 0 else None,
+                    image.person_name,
                     self.place,
                     key,
                 )

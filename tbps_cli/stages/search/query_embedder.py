@@ -9,7 +9,7 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 
-from tbps_cli.assembly.models import LoadedEncoder
+from tbps_cli.assembly.models import LoadedEncoder, read_least_score
 from tbps_cli.errors import DataError, QueryError, TbpsError
 from tbps_cli.retrieval.combine import combine_paraphrases, combine_text_and_image
 from tbps_cli.stages.embed.split import embed_captions
@@ -31,6 +31,7 @@ class QueryEmbedder:
     ) -> None:
         self._loading = (info, place, checkpoint, device)
         self._text = load_query_encoder(*self._loading, image=image)
+        self.least_score = read_least_score(self._text.checkpoint)  # of a likely hit of sentences, where it is known
         self._image = self._text if image else None
         self._image_turn = threading.Lock()
         self._device = next(self._text.dual.parameters()).device

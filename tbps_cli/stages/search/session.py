@@ -112,6 +112,7 @@ class SearchSession:
             for best in hits:
                 best.sort(key=lambda hit: -hit.score)
                 del best[candidates:]
+            hits = [self._judge(asked[number], best, progress) for number, best in zip(embedded, hits, strict=True)]
             if rerank:
                 hits = [self._rerank(best) for best in hits]
             found = dict(zip(embedded, hits, strict=True))
@@ -153,6 +154,19 @@ class SearchSession:
         with self._state:
             taken, self._unsaid = self._unsaid, []
         return taken
+
+    def _judge(self, query: Query, hits: list[Hit], progress: Progress) -> list[Hit]:
+        """The hits with whether each is likely, where the model knows that of sentences; says so where none is."""
+        least = self._embedder.least_score
+        if least is None or query.image is not None:
+            return hits
+        judged = [replace(hit, is_likely=round(hit.score, DIGITS) >= least) for hit in hits]
+        if judged and not judged[0].is_likely:
+            progress.note(
+                f"{query.title}: perhaps nobody here. The best hit scores {judged[0].score:.2f}; of images like those "
+                f"that the model has learnt from, a true one nearly always has {least:.2f} or more."
+            )
+        return judged
 
     def _finish(self, rank: int, hit: Hit) -> Hit:
         image = self._by_place[hit.gallery].find_image(hit.name)

@@ -20,6 +20,7 @@ from tbps_cli.training.batches.sampler import Sampler, derive_seed
 
 Tokenize = Callable[[Sequence[str]], tuple[Tensor, Tensor]]  # captions -> ids (B, L), mask (B, L)
 AugmentCaption = Callable[[str, Random], str]
+ChangeImages = Callable[[Tensor, Sequence[int]], Tensor]  # (B, 3, H, W) uint8 and a seed for each -> the same
 OnMissing = Literal["stop", "skip"]
 
 
@@ -60,6 +61,7 @@ class PairLoader:
         seed: int,
         workers: int = 0,
         augment_caption: AugmentCaption | None = None,
+        change_images: ChangeImages | None = None,
         mixup: PairMixup | None = None,
         rank: int = 0,
         count: int = 1,
@@ -68,7 +70,7 @@ class PairLoader:
     ) -> None:
         self.pairs = flatten_captions(records)
         self.images, self.transform, self.tokenize = images, transform, tokenize
-        self.augment_caption, self.mixup, self.seed = augment_caption, mixup, seed
+        self.augment_caption, self.change_images, self.mixup, self.seed = augment_caption, change_images, mixup, seed
         self.sampler, self.rank, self.count = sampler, rank, count
         self.on_missing, self.note = on_missing, note
         self._reader = PixelReader(images, workers)
@@ -152,7 +154,8 @@ class PairLoader:
         """pixels: images of the pairs, then of the partners."""
         seeds = [derive_seed(self.seed, epoch, pair) for pair in plan.pairs]
         seeds += [derive_seed(self.seed, epoch, plan.pairs[position], 3) for position in plan.mixed_positions]
-        images = self.transform.normalise(torch.cat([self._augment(*one) for one in zip(pixels, seeds, strict=True)]))
+        pixels = torch.cat([self._augment(*one) for one in zip(pixels, seeds, strict=True)])
+        images = self.transform.normalise(pixels if self.change_images is None else self.change_images(pixels, seeds))
         captions = [self._caption(pair, epoch) for pair in plan.pairs]
         if plan.mixed_positions:
             assert self.mixup is not None

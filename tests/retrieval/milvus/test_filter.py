@@ -12,9 +12,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tbps_cli.cells import read_cells
 from tbps_cli.errors import QueryError
 from tbps_cli.retrieval.conditions import OPERATORS, Condition, Conditions, parse_conditions
-from tbps_cli.retrieval.milvus.filter import COLUMNS_FIELD, column_key, column_name, quote, translate
+from tbps_cli.retrieval.milvus.filter import (
+    COLUMNS_FIELD,
+    column_key,
+    column_name,
+    has_mere_text,
+    has_moment,
+    has_number,
+    quote,
+    translate,
+)
 from tbps_cli.retrieval.milvus.place import MilvusPlace
 from tbps_cli.retrieval.milvus.push import RowBlock, rows_of
 
@@ -91,6 +101,7 @@ class Reader:
         kind, text = self.rest.pop(0)
         right: float | str = unquote(text) if kind == "string" else float(text)
         left = self.columns.get(key)
+        left = float(left) if isinstance(left, int) else left
         return isinstance(left, type(right)) and bool(COMPARE[sign](left, right))
 
     def path(self) -> str:
@@ -102,13 +113,13 @@ class Reader:
 
 
 def meets(row: dict[str, float | str], condition: Condition) -> bool:
-    """What a condition means, without a word of Milvus."""
+    """What a condition on a column of several kinds means, without a word of Milvus."""
     if not condition.value or condition.column not in row:
         return not condition.value and (condition.column in row) == (condition.operator == "!=")
     value = row[condition.column]
     if isinstance(value, str):
         return bool(COMPARE[condition.operator](value, condition.value))
-    is_number = re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", condition.value, re.ASCII)
+    is_number = re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", condition.value, re.ASCII)
     return bool(is_number and COMPARE[condition.operator](value, float(condition.value)))
 
 
@@ -121,36 +132,48 @@ CONDITIONS = st.builds(Condition, NAMES, SIGNS, VALUES.filter(bool)) | st.builds
 @settings(max_examples=200)
 @given(row=ROWS, conditions=st.lists(CONDITIONS, min_size=1, max_size=3))
 def test_what_was_meant_is_what_is_read(row: dict[str, float | str], conditions: list[Condition]) -> None:
-    expression = translate(Conditions(tuple(conditions)))
+    expression = translate(Conditions(tuple(conditions)), {})
     reader = Reader(expression, {column_key(name): value for name, value in row.items()})
     assert reader.any() == all(meets(row, condition) for condition in conditions)
     assert reader.rest == []
 
 
+TIMES = ["", "NA", "2024-01-31", "2024-01-31 00:00", "2024-01-31T12:00", "2024-01-31T12:00:00", "2024-01-31T12:00:00.5"]
+
+
 @settings(max_examples=200)
 @given(
     cameras=st.lists(st.sampled_from([np.nan, 3.0, -2.5, 0.0, -0.0, 1e22, 9007199254740991.0]), min_size=4, max_size=4),
-    tags=st.lists(st.sampled_from(["", "3", "03", "3.0", 'a"\\', "é", "Z", "😀", "\uffff"]), min_size=4, max_size=4),
+    tags=st.lists(st.sampled_from(["", "x", "03", "3.0", 'a"\\', "é", "Z", "😀", "\uffff"]), min_size=4, max_size=4),
+    times=st.lists(st.sampled_from(TIMES), min_size=4, max_size=4),
     asked=st.lists(
-        st.tuples(st.sampled_from(["camera", "the [tag]"]), SIGNS, st.sampled_from(["3", "-2.5", "0"]) | VALUES),
+        st.tuples(st.sampled_from(["camera", "the [tag]"]), SIGNS, st.sampled_from(["3", "-2.5", "0"]) | VALUES)
+        | st.tuples(st.just("time"), SIGNS, st.sampled_from(TIMES)),
         min_size=1,
         max_size=3,
     ),
 )
 def test_the_same_condition_finds_the_same_images_in_a_file_and_in_milvus(
-    cameras: list[float], tags: list[str], asked: list[tuple[str, str, str]]
+    cameras: list[float], tags: list[str], times: list[str], asked: list[tuple[str, str, str]]
 ) -> None:
     texts = [f"{column} {sign} {value}" for column, sign, value in asked]
-    columns = {"camera": np.array(cameras), "the [tag]": np.array(tags, dtype=object)}
+    stored = {"camera": np.array(cameras), "the [tag]": np.array(tags, dtype=object), "time": np.array(times, object)}
+    cells = {name: read_cells(values) for name, values in stored.items()}
     try:
-        of_the_file = parse_conditions(texts, {"camera": "number", "the [tag]": "text"})
+        conditions = parse_conditions(texts, stored)
+        met, _ = conditions.judge(cells, 4, str)
     except QueryError:
         return
-    assert parse_conditions(texts) == of_the_file
-    block = RowBlock(0, list("abcd"), np.eye(4, dtype=np.float16), np.arange(4), columns)
+    assert parse_conditions(texts) == conditions
+    kinds = {name: one.kind for name, one in cells.items()}
+    if kinds["the [tag]"] == "number":  # as which a push sends them
+        stored["the [tag]"] = cells["the [tag]"].values
+    block = RowBlock(0, list("abcd"), np.eye(4, dtype=np.float16), np.arange(4), stored)
     rows = [row[COLUMNS_FIELD] for row in rows_of(block, MilvusPlace("people.db", "people"))]
-    found = [Reader(translate(of_the_file), row).any() for row in rows]
-    assert found == of_the_file.mask(columns, 4).tolist()
+    assert [Reader(translate(conditions, kinds), row).any() for row in rows] == met.tolist()
+    for row, time in zip(rows, times, strict=True):
+        assert Reader(has_moment("time", has_zone=False), row).any() == time.startswith("2024")
+        assert not Reader(f"{has_mere_text('time')} or {has_number('time')}", row).any()
 
 
 @settings(max_examples=150)
@@ -158,7 +181,7 @@ def test_the_same_condition_finds_the_same_images_in_a_file_and_in_milvus(
 def test_no_value_changes_the_shape_of_an_expression(column: str, sign: str, value: str) -> None:
     condition = Condition(column, sign, value)
     plain = Condition("camera", sign, "3" if condition.number is not None else "three")
-    shapes = [[kind for kind, _ in tokens(translate(Conditions((one,))))] for one in (condition, plain)]
+    shapes = [[kind for kind, _ in tokens(translate(Conditions((one,)), {}))] for one in (condition, plain)]
     assert shapes[0] == shapes[1]
 
 
@@ -182,4 +205,4 @@ def test_half_a_character_is_no_text() -> None:
 
 
 def test_no_condition_is_no_expression() -> None:
-    assert translate(Conditions()) == ""
+    assert translate(Conditions(), {}) == ""

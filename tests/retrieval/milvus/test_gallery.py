@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 pytest.importorskip("pymilvus")
 pytest.importorskip("milvus_lite")
 
+from tbps_cli.cells import read_cells
 from tbps_cli.errors import DataError, DependencyError, EngineError, QueryError
 from tbps_cli.retrieval.conditions import Condition, Conditions, parse_conditions
 from tbps_cli.retrieval.gallery import ExactGallery
@@ -69,17 +70,19 @@ def test_milvus_finds_what_exact_search_finds(gallery: MilvusGallery) -> None:
     assert gallery.vectors(hits.rows.flatten()).equal(vectors)
     assert gallery.info == INFO
     assert gallery.count == COUNT
-    assert gallery.columns() == ["camera", "the [tag]"]
+    assert gallery.columns() == ["camera", "the [tag]", "time"]
 
 
 CONDITIONS = ["camera=3", "camera!=3", "camera>=2.5", "camera=", "camera!="]
-CONDITIONS += ["the [tag]=3", "the [tag]!=3", "the [tag]>3", "the [tag]=", "the [tag]!="]
+CONDITIONS += ["the [tag]=3", "the [tag]!=3", "the [tag]=", "the [tag]!="]
+CONDITIONS += ["time=2024-01-31T00:00", "time!=2024-01-31", "time>=2024-01-31T12:00:00", "time<2024-02-01", "time!=NA"]
 
 
 def test_a_condition_finds_the_images_that_it_finds_in_a_file(gallery: MilvusGallery) -> None:
     block = draw()
     for texts in [[text] for text in CONDITIONS] + [["camera<3", "the [tag]!=x"]]:
-        kept = parse_conditions(texts, {"camera": "number", "the [tag]": "text"}).mask(block.columns, COUNT)
+        columns = {name: read_cells(values) for name, values in block.columns.items()}
+        kept, _ = parse_conditions(texts, columns).judge(columns, COUNT, str)
         assert 0 < kept.sum() < COUNT
         hits = gallery.search(queries(1), COUNT, where=parse_conditions(texts))
         assert sorted(names_of(gallery, hits.rows[0])) == sorted(np.array(block.names)[kept]), texts
@@ -102,10 +105,16 @@ def test_only_allowed_rows_are_found(gallery: MilvusGallery) -> None:
 
 
 def test_a_filter_that_no_column_fits_says_so(gallery: MilvusGallery) -> None:
-    with pytest.raises(QueryError, match=r"no image of .* has a column 'nope'. There are: camera, the \[tag\]\."):
+    with pytest.raises(QueryError, match=r"no image of .* has a column 'nope'. There are: camera, the \[tag\], time\."):
         gallery.search(queries(), 3, where=parse_conditions(["nope="]))
     with pytest.raises(QueryError, match="column 'camera' holds numbers, and 'three' is none"):
         gallery.search(queries(), 3, where=parse_conditions(["camera!=three"]))
+    with pytest.raises(QueryError, match="column 'time' holds dates, and 'monday' is none"):
+        gallery.search(queries(), 3, where=parse_conditions(["time=monday"]))
+    with pytest.raises(QueryError, match="are without a time zone"):
+        gallery.search(queries(), 3, where=parse_conditions(["time>2024-01-31T00:00Z"]))
+    with pytest.raises(QueryError, match=r"> would compare letters, for column 'the \[tag\]' is text because of 'x"):
+        gallery.search(queries(), 3, where=parse_conditions(["the [tag]>3"]))
 
 
 def test_more_hits_than_milvus_gives_are_refused(gallery: MilvusGallery) -> None:
@@ -181,6 +190,13 @@ def test_a_collection_that_was_made_but_never_indexed_is_completed(place: Milvus
     with Collection(place) as collection:
         collection.create(INFO)
     assert push(place, [draw(10)], INFO).count == 10
+
+
+def test_a_checkpoint_that_went_by_another_fingerprint_is_the_same(place: MilvusPlace) -> None:
+    push(place, [draw(5)], INFO)
+    today = replace(INFO, checkpoint="moved", checkpoint_sha256="cd" * 32)
+    known = {"moved": ("cd" * 32, INFO.checkpoint_sha256)}
+    assert push(place, [draw(5)], today, name_alike=lambda checkpoint: known.get(checkpoint, ())).unchanged == 5
 
 
 def test_another_checkpoint_dimension_or_folder_is_refused(place: MilvusPlace) -> None:

@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import os
+import shutil
 import signal
 import tarfile
 from functools import partial
@@ -382,3 +383,127 @@ def test_the_command_adds_and_says_so(images: Path, tiny: TinyRun, tmp_path: Pat
     again = json.loads(run_tbps(*arguments, "--append").stdout)
     assert (again["images"], again["added"], again["unchanged"]) == (29, 0, 29)
     assert "not both" in fail_tbps(*arguments, "--append", "--overwrite")
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("name,camera\ncrops/000.png,1\ncrops/001.png,2\n", ["no line fits any image", "'crops/000.png'", "'000.png'"]),
+        ("name,camera\n", ["no line below its header"]),
+        ("image,camera\n000.png,1\n", ["no column 'name'"]),
+        ("name,cam/era\n000.png,1\n", ["cannot be asked for"]),
+        (None, ["no.csv"]),
+    ],
+)
+def test_metadata_that_is_of_no_use_is_said_before_the_first_image(
+    table: str | None, said: list[str], images: Path, tiny: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "choose_precision", not_reached)
+    monkeypatch.setattr(BulkEncoder, "__call__", not_reached)
+    path = tmp_path / "no.csv"
+    if table is not None:
+        path.write_text(table)
+    arguments = ["embed", "--checkpoint", tiny.run, "--images", images, "--metadata", path, "--out", tmp_path / "g.h5"]
+    message = fail_tbps(*arguments)
+    assert all(text in message for text in said), message
+    assert not (tmp_path / "g.h5").exists()
+
+
+def test_columns_that_disagree_with_the_gallery_are_said_before_the_first_image(
+    images: Path, tiny: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, out = tmp_path / "cameras.csv", tmp_path / "g.h5"
+    table.write_text("name,camera\n000.png,1\n")
+    embed(tiny.run, images, out, metadata=table)
+    table.write_text("name,camera\n000.png,north\n")
+    monkeypatch.setattr(BulkEncoder, "__call__", not_reached)
+    with pytest.raises(DataError, match="holds texts, and numbers in the gallery"):
+        embed(tiny.run, images, out, metadata=table, append=True)
+
+
+@pytest.mark.parametrize("append", [False, True])
+def test_a_disk_that_is_too_small_is_said_before_the_first_image(
+    append: bool, images: Path, tiny: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if append:
+        embed(tiny.run, images, tmp_path / "g.h5")
+        paint(images, 5, first=100)
+    row = 2 * 32 + 16  # halves and a hash; images in the parts, and then in the gallery
+    new = 5 + 1 if append else 30  # the unreadable one is looked at again
+    needed = new * row + (29 + new if append else 30) * row
+    monkeypatch.setattr(BulkEncoder, "__call__", not_reached)
+    free = needed - 1
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 0, free))
+    with pytest.raises(OutputError, match=r"takes 0\.000 GB at least, and its disk has 0\.000 GB left"):
+        embed(tiny.run, images, tmp_path / "g.h5", append=append)
+    free = needed
+    with pytest.raises(AssertionError, match="reached"):
+        embed(tiny.run, images, tmp_path / "g.h5", append=append)
+
+
+def not_reached(*arguments: Any, **keywords: Any) -> Any:
+    raise AssertionError("reached")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_list_that_names_what_is_not_there_costs_that_line(encoding: str, tiny: TinyRun, tmp_path: Path) -> None:
+    images, listed, out = paint(tmp_path / "crops", 3), tmp_path / "list.txt", tmp_path / "g.h5"
+    lines = ["# of Monday", *(f' "{images}/{number:03}.png" ' for number in range(3)), "/elsewhere/gone.png"]
+    listed.write_text("\r\n".join([*lines, f"{images}/gone.tar"]), encoding=encoding)
+    embed_tiny = ("embed", "--checkpoint", tiny.run, "--images", f"@{listed}", "--device", "cpu", "--out")
+    result = run_tbps(*embed_tiny, out, "--json")
+    assert result.exit_code == 1
+    told = json.loads(result.stdout)
+    assert (told["images"], told["missing"], told["unreadable"]) == (3, 2, 2)
+    assert told["missing_names"] == [
+        f"/elsewhere/gone.png: no such image, named in line 5 of {listed}.",
+        f"{images}/gone.tar: no such image, named in line 6 of {listed}.",
+    ]
+    assert "not there: 2 of the images that are listed" in result.stderr
+    with open_features(out) as features:
+        assert features.images is not None
+        assert list(features.images.names) == ["000.png", "001.png", "002.png"]
+        assert features.info.root == str(images)
+        assert features.verify() == []
+    assert run_tbps("gallery", "show", out).exit_code == 0
+    assert run_tbps(*embed_tiny, out, "--append").exit_code == 1
+    listed.write_text("/elsewhere/gone.png\n")
+    assert "none of its images is there, such as line 1" in fail_tbps(*embed_tiny, tmp_path / "h.h5")
+
+
+def test_a_name_in_another_normal_form_is_the_same_image(tiny: TinyRun, tmp_path: Path) -> None:
+    composed, decomposed = "caf\xe9.png", "cafe\u0301.png"
+    images, out = paint(tmp_path / "crops", 2), tmp_path / "g.h5"
+    (images / "000.png").rename(images / decomposed)
+    (tmp_path / "m.csv").write_text(f"name,camera\n{composed},3\n001.png,4\n", encoding="utf-8")
+    embed(tiny.run, images, out, metadata=tmp_path / "m.csv")
+    with open_features(out) as features:
+        assert features.images is not None
+        cameras = dict(zip(features.images.names, features.images.columns["camera"].values(), strict=True))
+    assert cameras == {"001.png": 4, decomposed: 3}
+    (images / decomposed).rename(images / composed)
+    result = embed(tiny.run, images, out, append=True)
+    assert (result.images, result.added, result.unchanged) == (2, 0, 2)
+
+
+def test_images_that_look_like_photographs_are_told(tiny: TinyRun, tmp_path: Path) -> None:
+    images = paint(tmp_path / "crops", 1)
+    for number in range(2):
+        Image.new("RGB", (64, 48), (number, 0, 0)).save(images / f"wide{number}.jpg")
+    (images / "notes.txt").touch()
+    result = run_tbps("embed", "--checkpoint", tiny.run, "--images", images, "--out", tmp_path / "g.h5", "--json")
+    assert "2 of 3 images are wider than high" in result.stderr
+    assert "passed over: 1 other files (1 .txt)" in result.stderr
+    told = json.loads(result.stdout)
+    assert (told["wide"], told["passed_over"], told["other_files"]) == (2, {}, {".txt": 1})
+    paint(images, 4)
+    assert not stage.advise_on_shapes(embed(tiny.run, images, tmp_path / "h.h5"))
+
+
+def test_what_macos_packs_is_no_error_even_where_all_must_be_read(tiny: TinyRun, tmp_path: Path) -> None:
+    images = paint(tmp_path / "crops", 2)
+    (images / "__MACOSX").mkdir()
+    for beside in ("._000.png", "__MACOSX/._000.png"):
+        (images / beside).write_bytes(b"\0\5\x16\7")
+    result = embed(tiny.run, images, tmp_path / "g.h5", strict=True)
+    assert (result.images, result.passed_over) == (2, {"macos": 2})

@@ -224,7 +224,7 @@ def test_a_sentence_without_quotes_is_told_to_have_them(sentence: list[str], tin
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(None, "cannot be read"), (b"", "no query"), (b"\n \n", "no query"), (b"caf\xe9", "UTF-8")]
+    ("content", "said"), [(None, "no such file"), (b"", "no query"), (b"\n \n", "no query"), (b"caf\xe9", "UTF-8")]
 )
 def test_a_file_without_queries_is_a_message(content: bytes | None, said: str, tiny: TinyRun, tmp_path: Path) -> None:
     file = tmp_path / "people.txt"
