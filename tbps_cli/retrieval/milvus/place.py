@@ -82,8 +82,8 @@ def _parse_address(text: str) -> MilvusPlace:
 def _checked(collection: str, text: str) -> str:
     if not COLLECTION_NAME.fullmatch(collection):
         raise EngineError(
-            f"{_shown(text)}: the name of a collection has letters, digits and underscores, 255 at most, and starts "
-            f"with no digit. {NEXT_STEP}."
+            f"{_shown(text)}: its end cannot be the name of a collection, which has letters, digits and underscores, "
+            f"255 at most, and starts with no digit. {NEXT_STEP}."
         )
     return collection
 
