@@ -63,6 +63,7 @@ EXAMPLES = {
     "gallery export": Example("gallery export {gallery} --to {out}/g.npz", ("gallery",)),
     "gallery index": Example("gallery index {copy} --kind sq8 --device cpu --overwrite"),
     "gallery push": Example("gallery push {gallery} --to nowhere", ("gallery",), code=1),
+    "checkpoint list": Example("checkpoint list"),
     "checkpoint show": Example("checkpoint show {run}", ("run",)),
     "checkpoint export": Example("checkpoint export {run} --out {out}/model", ("run",)),
 }
