@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tbps_cli.errors import OutputError
-from tbps_cli.paths import is_file, is_folder, is_link, is_taken
+from tbps_cli.paths import is_file, is_folder, is_link, is_taken, may_write
 
 PATIENCE = 10.0  # seconds to wait for a folder: workers of a process that was killed outlive it a little
 PARTIALS = ".*.partial"  # what files and folders are called while they are written
@@ -46,14 +46,39 @@ def unwritable(place: Path | str, error: BaseException | str, how: str = "") -> 
 
 
 def refuse_to_replace(out: Path, *, overwrite: bool) -> None:
-    """Raise OutputError where the file `out` must not be written: ask before the work, not after it."""
+    """Raise OutputError where the file `out` cannot or must not be written: ask before the work, not after it."""
     _check_name(out)
+    if not may_write(out.parent):
+        raise unwritable(out, f"{out.parent} is no folder that allows it")
     if not is_taken(out):
         return
     if not is_file(out):  # os.replace would put our file in the place of a device such as /dev/null
         raise OutputError(f"{out} is not a regular file; choose the name of a file that may be written")
     if not overwrite:
         raise OutputError(f"{out} exists; choose another name or pass --overwrite")
+
+
+def refuse_closed_folder(out: Path) -> None:
+    """Raise OutputError where `out` is no folder and cannot be made one: ask before the work, not after it."""
+    _check_name(out)
+    if not is_folder(out):
+        try:
+            scratch_file(out if is_taken(out) else _nearest(out)).close()  # rights alone do not tell
+        except OSError as error:
+            raise unwritable(out, error) from None
+
+
+def refuse_without_room(out: Path, least: int) -> None:
+    """Raise OutputError where the disk of `out` has less than so many bytes left: ask before the work, not after it."""
+    try:
+        usage = shutil.disk_usage(_nearest(out))
+    except (OSError, ValueError):  # writing will say what is wrong
+        return
+    if usage.total and usage.free < least:
+        raise OutputError(
+            f"{out}: takes {least / 1e9:,.3f} GB at least, and its disk has {usage.free / 1e9:,.3f} GB left. Free some "
+            "space or choose another place."
+        )
 
 
 @contextmanager
@@ -190,6 +215,14 @@ def beside(path: Path, ending: str) -> Path:
         start = encoded[: LONGEST_NAME - len(ending) - len(digest) - 3].decode("utf-8", "ignore")
         name = f"{start}-{digest}"
     return path.with_name(f".{name}.{ending}") if name else path / f".{ending}"
+
+
+def _nearest(path: Path) -> Path:
+    """What is there of the folders that a path leads through, the innermost."""
+    folder = path.parent
+    while not is_taken(folder) and folder != folder.parent:
+        folder = folder.parent
+    return folder
 
 
 def _partial(out: Path) -> Path:

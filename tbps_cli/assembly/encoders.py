@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 from torch import Tensor
@@ -51,13 +51,16 @@ def pair_halves(model: Model, dual: DualEncoder) -> Iterator[tuple[str, Encoder,
         yield "text_encoder", dual.text_encoder, model.text_encoder
 
 
-def load_pretrained(model: Model, dual: DualEncoder) -> list[str]:
-    """Load the weights that the sections name, and return the halves that have some. Raises CheckpointError."""
+def load_pretrained(model: Model, dual: DualEncoder, note: Callable[[str], None] | None = None) -> list[str]:
+    """Load the weights that the sections name, and return the halves that have some. Raises CheckpointError.
+
+    note: is told what was left out of the keys of a file.
+    """
     loaded = []
     cache: dict[str, dict[str, Tensor]] = {}
     for half, encoder, section in pair_halves(model, dual):
         if section.source is not None:
-            encoder.load_pretrained(_read_half(half, section, cache), section.source)
+            encoder.load_pretrained(_read_half(half, encoder, section, cache, note), section.source)
             loaded.append(half)
     return loaded
 
@@ -121,15 +124,32 @@ def _build_text_encoder(model: Model, tokenizer: Tokenizer) -> Encoder:
     return SmallTextEncoder(vocabulary_size=tokenizer.size, embedding_dim=model.embedding_dim, **keywords)
 
 
-def _read_half(half: str, section: Any, cache: dict[str, dict[str, Tensor]]) -> dict[str, Tensor]:
+def _read_half(
+    half: str, encoder: Any, section: Any, cache: dict[str, dict[str, Tensor]], note: Callable[[str], None] | None
+) -> dict[str, Tensor]:
     """The tensors of one half; a file with both is read once."""
     from tbps_cli.encoders.weights import read_weights
 
     if section.kind != "clip":
-        return read_weights(section.source)
-    from tbps_cli.encoders.clip import find_clip_weights, split_clip_weights
+        return _strip(read_weights(section.source), encoder.count_known, section.source, note)
+    from tbps_cli.encoders.clip import count_clip_keys, find_clip_weights, split_clip_weights
 
     if section.source not in cache:
-        cache[section.source] = read_weights(find_clip_weights(section.model, section.source))
+        tensors = read_weights(find_clip_weights(section.model, section.source))
+        cache[section.source] = _strip(tensors, count_clip_keys, section.source, note)
     image, text = split_clip_weights(cache[section.source], section.model)
     return image if half == "image_encoder" else text
+
+
+def _strip(
+    tensors: dict[str, Tensor],
+    count_known: Callable[[Collection[str]], int],
+    source: str,
+    note: Callable[[str], None] | None,
+) -> dict[str, Tensor]:
+    from tbps_cli.encoders.weights import strip_shared_prefix
+
+    stripped, prefix = strip_shared_prefix(tensors, count_known)
+    if prefix and note is not None:
+        note(f"{source}: all its keys begin with {prefix!r}, as a wrapper of the model leaves them; read without it")
+    return stripped

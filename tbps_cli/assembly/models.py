@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,13 +49,20 @@ def build_transform(model: Model) -> ImageTransform:
     return ImageTransform(**model.images.model_dump())
 
 
-def load_encoder(path: str | Path, device: torch.device, *, image: bool = True, text: bool = True) -> LoadedEncoder:
+def load_encoder(
+    path: str | Path,
+    device: torch.device,
+    *,
+    image: bool = True,
+    text: bool = True,
+    note: Callable[[str], None] | None = None,
+) -> LoadedEncoder:
     """Load a checkpoint, a model that comes with tbps, or pretrained weights as `open_clip:MODEL/WEIGHTS`.
 
-    The file of a half that is not asked for is not read. Raises CheckpointError.
+    The file of a half that is not asked for is not read. note: as `load_pretrained` has it. Raises CheckpointError.
     """
     if is_zero_shot(path):
-        return _load_zero_shot(str(path), device, image=image, text=text)
+        return _load_zero_shot(str(path), device, note, image=image, text=text)
     checkpoint = open_checkpoint(checkpoint_folder(path))
     model = read_model(checkpoint)
     tokenizer = read_tokenizer(model, checkpoint.read_text(VOCABULARY))
@@ -93,13 +101,15 @@ def read_recipe(checkpoint: Checkpoint) -> Recipe | None:
         raise CheckpointError(f"{error}\nThis tbps cannot read the checkpoint's recipe.") from None
 
 
-def _load_zero_shot(place: str, device: torch.device, *, image: bool, text: bool) -> LoadedEncoder:
+def _load_zero_shot(
+    place: str, device: torch.device, note: Callable[[str], None] | None, *, image: bool, text: bool
+) -> LoadedEncoder:
     try:
         place, model, checkpoint = read_zero_shot(place)
         tokenizer = build_tokenizer(model, ())
         dual = build_dual(model, tokenizer, image=image, text=text)
     except RecipeError as error:
         raise CheckpointError(f"{place}: {error}") from None
-    load_pretrained(model, dual)
+    load_pretrained(model, dual, note)
     dual.eval().requires_grad_(False).to(device)
     return LoadedEncoder(dual, tokenizer, build_transform(model), model.model, checkpoint, place)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -64,8 +64,11 @@ def build_trainer(
     *,
     pretrained: bool = True,
     processes: Processes = ALONE,
+    note: Callable[[str], None] | None = None,
 ) -> Trainer:
     """Encoders, objective and optimizer of a recipe; `pretrained` loads the weights that it starts from.
+
+    note: as `load_pretrained` has it.
 
     Raises RecipeError, DataError, CheckpointError.
     """
@@ -77,7 +80,7 @@ def build_trainer(
     if section.checkpoint_activations:
         _recompute_activations(recipe, dual)
     if pretrained:
-        load_pretrained(recipe, dual)
+        load_pretrained(recipe, dual, note)
     dual = dual.to(device)
     objective = build_objective(recipe, records, dual).to(device)
     return Trainer(

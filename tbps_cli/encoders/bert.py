@@ -8,7 +8,7 @@ library and its parameters do not.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +121,10 @@ class BertTextEncoder(nn.Module):
         if key in renamed:
             renamed[key] = self._fit_positions(renamed[key])
         load_strictly(self.bert, renamed, source=source, dropped=DROPPED)
+
+    def count_known(self, keys: Collection[str]) -> int:
+        """How many of these keys of weights are this model's."""
+        return len(self.bert.state_dict().keys() & set(map(_rename, keys)))
 
     def _run(self, hidden: Tensor, mask: Tensor | None, blocks: Sequence[nn.Module]) -> Tensor:
         seen = None if mask is None else mask[:, None, None, :]  # (B, 1, 1, L), True: may be attended to

@@ -38,6 +38,7 @@ class DualEncoder(nn.Module):
         hidden = self.text_encoder.stem(token_ids, token_mask)
         return self.text_encoder.trunk(hidden, token_mask).embedding
 
-    def normalise(self, embeddings: Tensor) -> Tensor:
+    @staticmethod
+    def normalise(embeddings: Tensor) -> Tensor:
         """(B, D) -> unit vectors (B, D), float32."""
         return normalize(embeddings.float(), dim=-1)

@@ -5,6 +5,8 @@ Knows grids of patches and rows of words, not the encoders they belong to.
 
 from __future__ import annotations
 
+from math import isqrt
+
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -28,6 +30,22 @@ def resize_position_embedding(embedding: Tensor, prefix: int, old: tuple[int, in
     grid = interpolate(grid, size=tuple(new), mode="bilinear", align_corners=False)
     grid = grid.flatten(2).transpose(1, 2)  # (1, h'·w', W)
     return torch.cat([kept, grid], dim=1)
+
+
+def fit_position_embedding(
+    embedding: Tensor, prefix: int, native: tuple[int, int], own: tuple[int, int]
+) -> Tensor | None:
+    """(1, P + n, W) of weights -> (1, P + h'·w', W) for the grid `own`; None where nothing says what grid n is.
+
+    n places are a grid like `native`, of the images that the model was published with, or else `own`, whose positions
+    stay as they are (36 are not 6×6 where the encoder has 9×4), or else a square.
+    """
+    places = embedding.shape[1] - prefix if embedding.ndim == 3 and len(embedding) == 1 else 0
+    side = isqrt(max(places, 0))
+    for grid in (native, own, (side, side)):
+        if places > 0 and grid[0] * grid[1] == places:
+            return resize_position_embedding(embedding, prefix, grid, own)
+    return None
 
 
 def resize_context(embedding: Tensor, length: int) -> Tensor:

@@ -6,15 +6,14 @@ B images, N tokens of width W: prefix tokens (class, distillation, register) fir
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from math import isqrt
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from tbps_cli.encoders.position import resize_position_embedding
+from tbps_cli.encoders.position import fit_position_embedding
 from tbps_cli.encoders.protocol import Encoded
 from tbps_cli.encoders.weights import load_strictly
 from tbps_cli.errors import CheckpointError, RecipeError
@@ -48,6 +47,7 @@ class VitImageEncoder(nn.Module):
         self.grid = _lay_patches((image_height, image_width), plan.patch_embed.patch_size, strides)  # rows, columns
         if stem_blocks > len(plan.blocks):
             raise RecipeError(f"stem_blocks is {stem_blocks}, and {model} has {len(plan.blocks)} blocks.")
+        self._native = tuple(plan.patch_embed.grid_size)  # of the images that the model was published with
         self.vit = _build(model, img_size=(image_height, image_width), dynamic_img_size=False)
         self.prefix = 0 if plan.no_embed_class else int(plan.num_prefix_tokens)  # tokens with a position, but no place
         self.embedding_dim = int(plan.num_features)
@@ -81,7 +81,7 @@ class VitImageEncoder(nn.Module):
         return [group for group in (first, *blocks, last) if group]
 
     def load_pretrained(self, tensors: Mapping[str, Tensor], source: str = "the weights") -> None:
-        """Start from timm's tensors for this model; positions are resized from a square grid, a classifier is dropped.
+        """Start from timm's tensors for this model; positions are resized from their grid, a classifier is dropped.
 
         Raises CheckpointError when they are of another model.
         """
@@ -89,6 +89,10 @@ class VitImageEncoder(nn.Module):
         if "pos_embed" in tensors:
             tensors["pos_embed"] = self._fit_positions(tensors["pos_embed"], source)
         load_strictly(self.vit, tensors, source=source, dropped=DROPPED)
+
+    def count_known(self, keys: Collection[str]) -> int:
+        """How many of these keys of weights are this model's."""
+        return len(self.vit.state_dict().keys() & keys)
 
     def _run(self, hidden: Tensor, blocks: nn.Sequential) -> Tensor:
         for block in blocks:
@@ -108,15 +112,13 @@ class VitImageEncoder(nn.Module):
 
     def _fit_positions(self, positions: Tensor, source: str) -> Tensor:
         """(1, P + n, W) of the grid that the weights were trained on -> the grid of this encoder."""
-        patches = positions.shape[1] - self.prefix if positions.ndim == 3 else 0
-        side = isqrt(max(patches, 0))
-        if side and side * side == patches:
-            return resize_position_embedding(positions, self.prefix, (side, side), self.grid)
-        if patches == self.grid[0] * self.grid[1]:
-            return positions
+        fitted = fit_position_embedding(positions, self.prefix, self._native, self.grid)
+        if fitted is not None:
+            return fitted
         raise CheckpointError(
             f"{source}: pos_embed {tuple(positions.shape)} is no square grid of patches beside {self.prefix} other "
-            "tokens; the weights are of another model. Name the model that they were made with."
+            f"tokens, and not the {self.grid[0]}×{self.grid[1]} of this encoder; they are of another model. Name "
+            "the model that they were made with."
         )
 
 

@@ -11,7 +11,7 @@ import re
 import struct
 import warnings
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -110,6 +110,21 @@ def load_strictly(
             f"{_hint(missing, left_over, unlike, len(state))}"
         )
     module.load_state_dict({key: tensors[key] for key in state}, strict=True)
+
+
+def strip_shared_prefix(
+    tensors: Mapping[str, Tensor], count_known: Callable[[Collection[str]], int]
+) -> tuple[dict[str, Tensor], str]:
+    """Tensors without what wrappers put before all keys (`model.`, `_orig_mod.`), and what that was.
+
+    count_known: of some keys, how many are the model's. What all keys begin with, up to a dot, is left out where more
+    of them are known then, and as little of it as possible.
+    """
+    first = min(tensors)
+    prefixes = [first[: match.end()] for match in re.finditer(r"\.", first)]
+    shared = ["", *(prefix for prefix in prefixes if all(key.startswith(prefix) for key in tensors))]
+    best = max(shared, key=lambda prefix: count_known([key.removeprefix(prefix) for key in tensors]))
+    return {key.removeprefix(best): tensor for key, tensor in tensors.items()}, best
 
 
 def find_file(source: str | Path, names: Sequence[str]) -> Path:

@@ -29,7 +29,7 @@ then renamed. What is read is taken for hostile: only plain datasets of the file
 followed, and a claimed size must fit into the file before memory is asked for.
 
 Not known here: what a checkpoint or a recipe is, how an image becomes a row, and how rows are
-compared. Rows are checked to be unit vectors and never normalised.
+compared. Rows are checked to be unit vectors and kept as they are.
 """
 
 from __future__ import annotations

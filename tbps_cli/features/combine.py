@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -21,12 +21,19 @@ from tbps_cli.features.table import FeatureTable, Rows
 from tbps_cli.features.writer import FeatureWriter
 
 
-def merge(files: Sequence[Path | str], out: Path | str, overwrite: bool = False) -> int:
+def merge(
+    files: Sequence[Path | str],
+    out: Path | str,
+    overwrite: bool = False,
+    name_alike: Callable[[str], Collection[str]] = lambda checkpoint: (),
+) -> int:
     """Write the rows of several feature files, one file after the other, into one; return the number of images.
 
     Files of different roots, with no data set, get the folder that the roots have in common, and their names
     are made longer accordingly. A column or a hash that a file does not know is unknown for its rows. A caption
     whose file has no images is of an unknown image. The moment of creation is that of the youngest file.
+
+    name_alike: all fingerprints that the checkpoint at a place goes by; asked where those of the files differ.
 
     Raises:
         FeatureMismatchError: the files are of several checkpoints, data sets or widths.
@@ -37,7 +44,7 @@ def merge(files: Sequence[Path | str], out: Path | str, overwrite: bool = False)
         raise ValueError("there is nothing to merge")
     with ExitStack() as stack:
         opened = [stack.enter_context(open_features(path)) for path in files]
-        info, prefixes = _common_info(opened)
+        info, prefixes = _common_info(opened, name_alike)
         kinds = _common_columns(opened)
         _refuse_repeats(opened, prefixes)
         has_hashes = any(file.images.has_hashes for file in opened if file.images is not None)
@@ -138,11 +145,15 @@ def join_precisions(*precisions: str) -> str:
     return "" if known == {"unknown"} else ", ".join(sorted(known))
 
 
-def _common_info(files: Sequence[FeatureFile]) -> tuple[FeatureInfo, list[str]]:
+def _common_info(
+    files: Sequence[FeatureFile], name_alike: Callable[[str], Collection[str]]
+) -> tuple[FeatureInfo, list[str]]:
     """Where the merged features come from, and what is put before the names of each file."""
     first = files[0]
     for other in files[1:]:
-        if other.info.checkpoint_sha256 != first.info.checkpoint_sha256 or other.dimension != first.dimension:
+        one, two = first.info.checkpoint_sha256, other.info.checkpoint_sha256
+        is_same = one == two or any({one, two} <= set(name_alike(file.info.checkpoint)) for file in (first, other))
+        if not is_same or other.dimension != first.dimension:
             raise FeatureMismatchError(
                 f"{first.path} was embedded with {_maker(first)}, {other.path} with {_maker(other)}, and their "
                 f"vectors cannot be compared. Embed it again: tbps embed --checkpoint {first.info.checkpoint} … "

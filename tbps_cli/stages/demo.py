@@ -65,7 +65,7 @@ def demo(recipe: Recipe, out: Path, *, device: str = "auto", progress: Progress 
     started = time.monotonic()
     run_folder, gallery, page, root = out / "run", out / "g.h5", out / "index.html", out / "data"
     figures = out / "demo.json"
-    if not exists(run_folder):
+    if exists(out) and not exists(run_folder):
         for path in (gallery, page, figures):
             refuse_to_replace(path, overwrite=False)
     result = train(recipe, run_folder, root=root, device=device, resume=True, progress=progress)

@@ -165,6 +165,22 @@ def test_a_gallery_of_then_is_shown_and_added_to_with_the_exported_checkpoint(cr
     assert "another checkpoint" not in run_tbps("gallery", "show", gallery).stdout
 
 
+def test_galleries_of_then_and_now_are_merged(crops: Path, tmp_path: Path) -> None:
+    model, then, now, week = (tmp_path / name for name in ("model", "then.h5", "now.h5", "week.h5"))
+    run_tbps("checkpoint", "export", RUN, "--out", model)
+    for checkpoint, out, images in ((RUN, then, crops / "camera 1"), (model, now, crops)):
+        assert run_tbps("embed", "--checkpoint", checkpoint, "--images", images, "--out", out).exit_code == 0
+    with open_features(then) as one, open_features(now) as two:
+        assert one.info.checkpoint_sha256 != two.info.checkpoint_sha256
+    run_tbps("gallery", "drop", now, "camera 1/grey.PNG")
+    for order in ((then, now), (now, then)):
+        merged = run_tbps("gallery", "merge", *order, "--out", week, "--overwrite")
+        assert merged.exit_code == 0, merged.stderr
+        assert run_tbps("search", "man", "--gallery", week).exit_code == 0
+    (model / "manifest.json").unlink()  # then nothing says that they are one
+    assert "cannot be compared" in fail_tbps("gallery", "merge", then, now, "--out", week, "--overwrite")
+
+
 def test_a_model_without_a_report_or_a_recipe_is_shown_and_exported(tmp_path: Path) -> None:
     model, bare = tmp_path / "model", tmp_path / "bare"
     run_tbps("checkpoint", "export", RUN, "--out", model)

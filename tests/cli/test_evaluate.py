@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tbps_cli.features import FeatureWriter, open_features
+from tbps_cli.features import FeatureInfo, FeatureWriter, open_features
 from tests.doubles.command import fail_tbps, run_tbps
 from tests.doubles.tiny import TinyRun
 
@@ -213,3 +213,58 @@ def test_outputs_that_cannot_be_are_said_before_the_work(tiny: TinyRun, tmp_path
     same = tmp_path / "same"
     assert "asked for twice" in fail_tbps("evaluate", tiny.gallery, "--html", same, "--per-query", same)
     assert not same.exists()
+
+
+@pytest.mark.parametrize(
+    ("captions", "counted"),
+    [
+        (["lorem ipsum dolor sit amet", "a lorem"], (2, 2, 2, 0)),
+        (["a woman in a red coat", "a womann in a red coat", "red " * 200], (3, 1, 0, 1)),
+    ],
+)
+def test_captions_that_the_model_cannot_read_are_counted(
+    captions: list[str], counted: tuple[int, ...], own: Path, tiny: TinyRun, tmp_path: Path
+) -> None:
+    (row, *_) = [json.loads(line) for line in own.read_text().splitlines()]
+    mine, page = write_rows(own.parent / "few.jsonl", [{**row, "captions": captions}]), tmp_path / "page.html"
+    arguments = ["evaluate", "--checkpoint", tiny.run / "best", "--dataset", mine, "--root", own.parent]
+    result = run_tbps(*arguments, "--json", "--html", page)
+    (found,) = json.loads(result.stdout)
+    assert tuple(found["captions"].values()) == counted
+    number, unknown, all_unknown, cut = counted
+    said = (
+        f"of {number} captions {unknown} hold words that the model does not know, {all_unknown} no word that it does "
+        f"know, and {cut} were cut"
+    )
+    assert "few.jsonl test · best, epoch" in result.stderr
+    assert said in result.stderr
+    assert said[1:] in page.read_text()
+
+
+def test_the_released_figures_of_a_file_are_those_of_the_released_code(tmp_path: Path) -> None:
+    """What plain torch makes of the rows of a file, as the released code does: normalise, multiply, sort, add up."""
+    generator = torch.Generator().manual_seed(3)
+    people = torch.arange(40).repeat_interleave(3)
+    images, captions = (torch.randn(120, 16, generator=generator) for _ in range(2))
+    captions = torch.nn.functional.normalize(captions + images, dim=1).repeat_interleave(2, dim=0)
+    images = torch.nn.functional.normalize(images, dim=1)
+    info = FeatureInfo("/nowhere", "0" * 64, "", "", "test", str(tmp_path), precision="float32")
+    with FeatureWriter(tmp_path / "g.h5", info, 16) as writer:
+        writer.add_images([f"{row}.png" for row in range(120)], people.tolist(), images)
+        rows = torch.arange(120).repeat_interleave(2)
+        writer.add_captions([f"caption {row}" for row in range(240)], people[rows].tolist(), rows.tolist(), captions)
+    query, gallery = (
+        torch.nn.functional.normalize(rows.half().float(), p=2, dim=1) for rows in (captions, images[rows][::2])
+    )
+    ids = people[rows]
+    order = torch.argsort(query @ gallery.t(), dim=1, descending=True)
+    matches = ids[::2][order].eq(ids[:, None])
+    found, place = matches.double().cumsum(1), torch.arange(1, 121, dtype=torch.float64)
+    before = torch.cat([torch.ones(240, 1, dtype=torch.float64), (found / place)[:, :-1]], dim=1)
+    areas = ((found / place + before) / 2 * matches).sum(1) / matches.sum(1)
+    (report,) = evaluate(tmp_path / "g.h5", "--protocol", "ctlg")
+    released = report["released"]
+    assert [released[f"rank_{k}"] for k in (1, 5, 10)] == [
+        float(matches[:, :k].any(1).double().mean()) for k in (1, 5, 10)
+    ]
+    assert released["mean_ap"] == pytest.approx(float(areas.mean()), abs=1e-12)

@@ -174,7 +174,7 @@ def _count(dataset: str, draft: Draft) -> Published:
 
 
 def _as_published(dataset: str, row: dict[str, Any], with_splits: bool) -> dict[str, Any]:
-    row = {**row, LAYOUTS[dataset].image_key: row["file_path"]}
+    row = {**row, LAYOUTS[dataset].image_key: row.get("annotated", row["file_path"])}
     if dataset == "rstp":
         del row["file_path"]
     if not with_splits:
@@ -236,6 +236,11 @@ def _lose_a_folder(draft: Draft) -> None:
 
 def _lose_an_image(draft: Draft) -> None:
     draft.absent.add(draft.of("train")[0]["file_path"])
+
+
+def _name_a_needless_folder(draft: Draft) -> None:
+    row = draft.of("train")[0]
+    row["annotated"] = f"DATASET/imgs/{row['file_path']}"
 
 
 def _damage_an_image(draft: Draft) -> None:
@@ -302,6 +307,7 @@ BREAKS: dict[str, Callable[[Draft], None]] = {
     "repeated-images": _repeat_an_image,
     "missing-folders": _lose_a_folder,
     "missing-images": _lose_an_image,
+    "needless-folders": _name_a_needless_folder,
     "unreadable-images": _damage_an_image,
     "identical-files": _copy_into_test,
     "identical-files-of-two-people": _copy_to_another_person,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tbps_cli.encoders.position import resize_context, resize_position_embedding
+from tbps_cli.encoders.position import fit_position_embedding, resize_context, resize_position_embedding
 
 GRIDS = st.tuples(st.integers(1, 6), st.integers(1, 6))
 
@@ -77,3 +77,29 @@ def test_a_context_is_cut_or_stretched_as_the_loop_does(old: int, new: int, batc
 def test_a_context_of_the_same_length_is_the_same() -> None:
     embedding = torch.randn(7, 4)
     assert torch.equal(resize_context(embedding, 7), embedding)
+
+
+@given(prefix=st.integers(0, 3), native=GRIDS, own=GRIDS, places=st.integers(0, 40))
+def test_as_many_places_as_the_encoder_has_are_never_resized(
+    prefix: int, native: tuple[int, int], own: tuple[int, int], places: int
+) -> None:
+    embedding = torch.randn(1, prefix + places, 2)
+    fitted = fit_position_embedding(embedding, prefix, native, own)
+    if places == native[0] * native[1]:  # what the model was published with
+        assert fitted is not None
+        assert torch.equal(fitted, resize_position_embedding(embedding, prefix, native, own))
+    elif places == own[0] * own[1]:
+        assert fitted is embedding
+    elif places in {1, 4, 9, 16, 25, 36}:
+        assert fitted is not None
+        assert fitted.shape == (1, prefix + own[0] * own[1], 2)
+    else:
+        assert fitted is None
+    if fitted is not None:
+        assert torch.equal(fitted[:, :prefix], embedding[:, :prefix])
+
+
+@pytest.mark.parametrize("own", [(9, 4), (12, 3), (4, 9), (6, 6), (18, 2)])
+def test_36_positions_are_those_of_the_encoder(own: tuple[int, int]) -> None:
+    embedding = torch.randn(1, 37, 4)
+    assert fit_position_embedding(embedding, 1, (14, 14), own) is embedding

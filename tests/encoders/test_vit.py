@@ -140,19 +140,21 @@ def test_the_papers_pair_has_its_tokens_and_parameters() -> None:
     assert sum(weight.numel() for weight in [*image.parameters(), *text.parameters()]) == 195_368_448
 
 
-def test_a_grid_of_as_many_patches_as_the_square_one_is_still_resized() -> None:
-    reference = build_timm("test_vit", img_size=64)  # 4 × 4
-    encoder = build("test_vit", 128, 32)  # 8 × 2
-    encoder.load_pretrained(reference.state_dict())
-    expected = resize_position_embedding(reference.state_dict()["pos_embed"], 1, (4, 4), (8, 2))
-    assert torch.equal(encoder.vit.pos_embed, expected)
-
-
-def test_weights_of_the_same_oblong_grid_are_taken_as_they_are() -> None:
-    reference = build_timm("test_vit", img_size=(48, 32))
-    encoder = build("test_vit", 48, 32)
+@pytest.mark.parametrize("size", [(128, 32), (144, 64), (192, 48), (48, 32)])  # 8×2, 9×4, 12×3, 3×2
+@pytest.mark.parametrize("model", ["test_vit", "deit_tiny_distilled_patch16_224"])
+def test_as_many_positions_as_the_encoder_has_are_taken_as_they_are(model: str, size: tuple[int, int]) -> None:
+    reference = build_timm(model, img_size=size)
+    encoder = build(model, *size)
     encoder.load_pretrained(reference.state_dict())
     assert torch.equal(encoder.vit.pos_embed, reference.state_dict()["pos_embed"])
+
+
+def test_positions_of_the_size_that_the_model_was_published_with_are_resized_from_it() -> None:
+    reference = build_timm("test_vit")  # 10 × 10
+    encoder = build("test_vit", 320, 80)  # 20 × 5, which are as many
+    encoder.load_pretrained(reference.state_dict())
+    expected = resize_position_embedding(reference.state_dict()["pos_embed"], 1, (10, 10), (20, 5))
+    assert torch.equal(encoder.vit.pos_embed, expected)
 
 
 def test_weights_of_another_model_are_refused() -> None:

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tbps_cli.encoders import weights
-from tbps_cli.encoders.weights import OPEN_CLIP_FILES, load_strictly, read_weights
+from tbps_cli.encoders.weights import OPEN_CLIP_FILES, load_strictly, read_weights, strip_shared_prefix
 from tbps_cli.errors import CheckpointError
 
 TENSORS = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.tensor([1.0, 2.0])}
@@ -65,6 +65,22 @@ def test_a_training_checkpoint_is_unwrapped_once_and_loses_module_before_its_key
 def test_module_stays_where_not_every_key_has_it(tmp_path: Path) -> None:
     torch.save({"module.x": torch.ones(1), "y": torch.ones(1)}, tmp_path / "x.pt")
     assert set(read_weights(tmp_path / "x.pt")) == {"module.x", "y"}
+
+
+OWN = {"visual.proj", "visual.conv.weight", "text.proj"}
+
+
+@pytest.mark.parametrize("wrapper", ["", "model.", "_orig_mod.", "module._orig_mod.", "state_dict.student.", "visual."])
+def test_what_wrappers_put_before_all_keys_is_left_out(wrapper: str) -> None:
+    tensors = {f"{wrapper}{key}": torch.ones(1) for key in OWN}
+    stripped, prefix = strip_shared_prefix(tensors, lambda keys: len(OWN & set(keys)))
+    assert (set(stripped), prefix) == (OWN, wrapper)
+
+
+@pytest.mark.parametrize("keys", [{"visual.proj", "visual.conv.weight"}, {"visual.proj"}, {"other.x", "other.y"}])
+def test_what_all_keys_have_in_common_by_right_stays(keys: set[str]) -> None:
+    stripped, prefix = strip_shared_prefix(dict.fromkeys(keys, torch.ones(1)), lambda keys: len(OWN & set(keys)))
+    assert (set(stripped), prefix) == (keys, "")
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

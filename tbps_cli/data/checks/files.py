@@ -103,6 +103,22 @@ def _list_files(folder: str) -> set[str] | None:
 
 
 def _explain_absent(copy: Copy, absent: Sequence[ImageFile]) -> Iterator[Finding]:
+    inside = defaultdict(list)
+    for file in absent:
+        if prefix := _find_needless(file):
+            inside[prefix].append(file.name)
+    if inside:
+        named = [name for names in inside.values() for name in names]
+        absent = [file for file in absent if not _find_needless(file)]
+        yield Finding(
+            "needless-folders",
+            "error",
+            len(named),
+            f"Named with a folder that the images are in already: {count_of(len(named), 'image')}. They are there "
+            f"without {', '.join(show_examples(inside))} before their names.",
+            "Take that out of the names in the annotations.",
+            show_examples(named),
+        )
     gone: dict[Path, bool] = {}
     tops = [_top_folder(file) for file in absent]
     for top in tops:
@@ -131,6 +147,15 @@ def _explain_absent(copy: Copy, absent: Sequence[ImageFile]) -> Iterator[Finding
             "Fetch the images again, and look whether their folders may be read.",
             show_examples(missing),
         )
+
+
+def _find_needless(file: ImageFile) -> str:
+    """What an image's name has in front of the name that its file has; "" where there is no such file."""
+    parts = file.name.split("/")
+    for cut in range(1, len(parts)):
+        if is_file(file.record.folder / "/".join(parts[cut:])):
+            return "/".join(parts[:cut]) + "/"
+    return ""
 
 
 def _top_folder(file: ImageFile) -> Path:

@@ -26,6 +26,7 @@ FindingName = Literal[
     "repeated-images",
     "missing-folders",
     "missing-images",
+    "needless-folders",
     "unreadable-images",
     "identical-files",
     "identical-files-of-two-people",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -77,13 +77,28 @@ class Metadata:
         """Number of lines whose name was not asked for, so far."""
         return self.count - int(np.count_nonzero(self._found))
 
+    def check_fit(self, names: Iterable[str]) -> None:
+        """Raise DataError where no line is of any of these images."""
+        example = None
+        for name in names:
+            if self._find_form(name) is not None:
+                return
+            example = example or name
+        if not self.count:
+            raise DataError(f"{self.path}: has no line below its header. Write one for each image.")
+        line = self._name_of(next(self._csv.rows(int(self._offsets[0]))))
+        raise DataError(
+            f"{self.path}: no line fits any image. Its first name is {line!r}, that of the first image {example!r}. "
+            "Write names as images have them, or say where those start: --image-root."
+        )
+
     def is_known(self, column: str) -> bool:
         """Whether any cell of a column says something."""
         return column in self._known
 
     def cells_of(self, names: Sequence[str]) -> dict[str, np.ndarray]:
         """Each column's values for n names: (n,) float64, NaN where unknown, or (n,) str objects, "" where unknown."""
-        rows = [next(filter(None, map(self._find, forms_of(name))), None) for name in names]
+        rows = [self._find_form(name) for name in names]
         self.missing += sum(row is None for row in rows)
         values: dict[str, np.ndarray] = {}
         for column, kind in self.columns.items():
@@ -91,6 +106,10 @@ class Metadata:
             cells = ["" if row is None else clean(row[place]) for row in rows]
             values[column] = as_kind(cells, "number" if kind == "number" else "text")
         return values
+
+    def _find_form(self, name: str) -> list[str] | None:
+        """The line of a name, or of the same letters in other bytes."""
+        return next(filter(None, map(self._find, forms_of(name))), None)
 
     def _find(self, name: str) -> list[str] | None:
         """The line of a name: the next one, or wherever it is."""

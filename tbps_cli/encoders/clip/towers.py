@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from math import isqrt
 from typing import Any
 
 from torch import Tensor, nn
 
 from tbps_cli.encoders.clip.sizes import read_clip_config, to_pair
-from tbps_cli.encoders.position import resize_position_embedding
+from tbps_cli.encoders.position import fit_position_embedding
 from tbps_cli.encoders.protocol import Encoded
 from tbps_cli.errors import DependencyError, RecipeError
 from tbps_cli.libraries import import_open_clip
@@ -67,14 +66,13 @@ class ImageTower(nn.Module, ABC):
         )
 
     def fit_positions(self, positions: Tensor) -> Tensor:
-        """(P + n, W) or (1, P + n, W) of the native or any square grid -> of this grid; others stay as they are."""
+        """(P + n, W) or (1, P + n, W) of the grids that `fit_position_embedding` knows -> of this grid.
+
+        Others stay as they are.
+        """
         rows = positions if positions.ndim == 3 else positions[None]
-        places = rows.shape[1] - self.prefix if rows.ndim == 3 and len(rows) == 1 else 0
-        side = isqrt(max(places, 0))
-        if places > 0 and places == self.native[0] * self.native[1]:
-            rows = resize_position_embedding(rows, self.prefix, self.native, self.grid)
-        elif places > 0 and places == side * side:
-            rows = resize_position_embedding(rows, self.prefix, (side, side), self.grid)
+        fitted = fit_position_embedding(rows, self.prefix, self.native, self.grid)
+        rows = rows if fitted is None else fitted
         return rows if positions.ndim == 3 else rows[0]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from torch import Tensor
@@ -48,6 +48,11 @@ def find_clip_weights(model: str, pretrained: str) -> Path:
         )
     _check_activation(model, pretrained, config)
     return _find_tagged(model, pretrained, config)
+
+
+def count_clip_keys(keys: Collection[str]) -> int:
+    """How many of these keys are of an open_clip pair."""
+    return sum(key in UNUSED or key.startswith(("visual.", "text.", *TEXT_KEYS)) for key in keys)
 
 
 def split_clip_weights(tensors: Mapping[str, Tensor], model: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

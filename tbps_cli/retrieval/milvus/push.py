@@ -60,6 +60,7 @@ def push(
     *,
     index: IndexKind | None = None,
     timeout: float = 30.0,
+    name_alike: Callable[[str], Iterable[str]] = lambda checkpoint: (),
     advance: Callable[[int, str], None] = lambda rows, beside: None,
 ) -> PushReport:
     """Bring all rows into the collection, which is made when it is not there.
@@ -69,6 +70,7 @@ def push(
     Args:
         index: of a collection that has none yet; None: flat in Milvus Lite, HNSW on a server.
         timeout: seconds that Milvus has for each answer.
+        name_alike: all fingerprints of the checkpoint at a place; asked where another one made the collection.
         advance: called with the number of rows done and "".
 
     Raises:
@@ -78,7 +80,7 @@ def push(
     with Collection(place, timeout) as collection:
         if not collection.exists():
             collection.create(info)
-        _check_same(place, collection.read_info(), info)
+        _check_same(place, collection.read_info(), info, name_alike)
         collection.make_ready(index)
         sent = unchanged = 0
         for batch in _batches(blocks, info.dimension):
@@ -124,13 +126,16 @@ def drop(place: MilvusPlace, names: Sequence[str], *, is_dry: bool = False, time
     return sorted(dropped)
 
 
-def _check_same(place: MilvusPlace, theirs: CollectionInfo, ours: CollectionInfo) -> None:
+def _check_same(
+    place: MilvusPlace, theirs: CollectionInfo, ours: CollectionInfo, name_alike: Callable[[str], Iterable[str]]
+) -> None:
     if theirs.dimension != ours.dimension:
         raise EngineError(
             f"{place} holds vectors of {theirs.dimension} dimensions, and these have {ours.dimension}. "
             "Push to another collection."
         )
-    if theirs.checkpoint_sha256 != ours.checkpoint_sha256:
+    both = {theirs.checkpoint_sha256, ours.checkpoint_sha256}
+    if len(both) > 1 and not any(both <= set(name_alike(one.checkpoint)) for one in (ours, theirs)):
         raise EngineError(
             f"{place} was embedded with {theirs.checkpoint} ({theirs.checkpoint_sha256[:12]}…), not with "
             f"{ours.checkpoint} ({ours.checkpoint_sha256[:12]}…). Push to another collection."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,6 +111,11 @@ class ExistingGallery:
                         if block.hashes is not None:
                             self.known[row] = block.hashes[offset]
                 start += len(block.names)
+
+    def names(self) -> Iterator[str]:
+        """The names of all that it has. Raises FeatureError."""
+        with open_features(self.path) as file:
+            yield from file.need_images().names
 
     def count_known(self, rows: np.ndarray) -> int:
         """How many of these images (n,) it has under their names, with other content."""

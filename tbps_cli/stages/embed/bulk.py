@@ -32,6 +32,7 @@ from tbps_cli.processes import Processes, training_processes
 from tbps_cli.results import Result
 from tbps_cli.runtime import SILENCE, Progress, find_device
 from tbps_cli.stages.embed.append import ExistingGallery, join_columns
+from tbps_cli.stages.embed.before import check_metadata, check_room
 from tbps_cli.stages.embed.parts import CREATED, Part, PartFolder
 from tbps_cli.stages.embed.precision import BulkEncoder, Precision, choose_precision
 from tbps_cli.stages.embed.split import describe
@@ -119,10 +120,10 @@ def embed_crops(
             existing = ExistingGallery(out) if append else None
             names_from = existing.root if existing else root
             crops = list_crops(sources, root=names_from, stdin=stdin, include_hidden=include_hidden)
+            told = progress if processes.is_first else SILENCE
             if checkpoint is None:
-                told = progress if processes.is_first else SILENCE
                 checkpoint = existing.info.checkpoint if existing else choose_shipped(told)
-            encoder = load_encoder(checkpoint, torch_device, text=False)
+            encoder = load_encoder(checkpoint, torch_device, text=False, note=told.note)
             if existing is not None:
                 existing.match(crops, encoder.checkpoint.fingerprints, encoder.model.embedding_dim)
         job = _Job(encoder, crops, folder, batch, compile, workers, strict, append or overwrite, existing, metadata)
@@ -190,7 +191,11 @@ class _Job:
         return len(self._span(number))
 
     def _begin(self, asked: Precision, *, overwrite: bool) -> dict[str, str]:
-        """The identity of the parts: those of a run that was killed, where they are of the same."""
+        """The identity of the parts: those of a run that was killed, where they are of the same.
+
+        What would make the end of the work an error is one here.
+        """
+        check_metadata(self.metadata, self.crops, self.existing)
         identity = {
             "images": self.crops.fingerprint(),
             "checkpoint": self.encoder.checkpoint.fingerprint,
@@ -201,16 +206,21 @@ class _Job:
         before = self.folder.identity()
         differing = [name for name, value in identity.items() if before.get(name) != value]
         if before and not differing:
+            self._check_room(sum(map(self._size, self.folder.list_missing(self._parts))))
             return before
         if before and not overwrite and self.folder.list_missing(self._parts) != list(range(self._parts)):
             raise OutputError(
                 f"{self.folder.out}: a run that was stopped had begun it with other {', '.join(differing)}. Give its "
                 "command again to go on with it, --overwrite to begin anew, or another --out."
             )
+        self._check_room(self.crops.count)
         identity["precision"] = self._choose(asked)
         identity[CREATED] = describe(self.encoder, dataset="", split="", root=self.crops.root, precision="").created
         self.folder.begin(identity)
         return identity
+
+    def _check_room(self, coming: int) -> None:
+        check_room(self.folder.out, coming, self.crops, self.existing, self.encoder.model.embedding_dim)
 
     def _choose(self, asked: Precision) -> str:
         known = self.existing.info.precision if self.existing else ""

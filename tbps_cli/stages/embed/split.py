@@ -37,6 +37,36 @@ class EmbedResult(Result):
     captions: int
 
 
+@dataclass(frozen=True)
+class CaptionCounts(Result):
+    """How many captions a model can read: all, those with unknown words, those with nothing else, those that are cut.
+
+    Function words alone are nothing.
+    """
+
+    captions: int
+    with_unknown: int
+    all_unknown: int
+    cut: int
+
+    def __str__(self) -> str:
+        return (
+            f"of {self.captions:,} captions {self.with_unknown:,} hold words that the model does not know, "
+            f"{self.all_unknown:,} no word that it does know, and {self.cut:,} were cut"
+        )
+
+
+def count_captions(tokenizer: Tokenizer, captions: Sequence[str]) -> CaptionCounts:
+    """Read captions as the model does."""
+    readings = [tokenizer.read(caption) for caption in captions]
+    return CaptionCounts(
+        len(readings),
+        sum(bool(reading.unknown) for reading in readings),
+        sum(not reading.says_something for reading in readings),
+        sum(reading.is_cut for reading in readings),
+    )
+
+
 def embed_dataset(
     checkpoint: str | Path | None,
     dataset: str,
@@ -50,7 +80,7 @@ def embed_dataset(
     progress: Progress = SILENCE,
 ) -> EmbedResult:
     """Embed the images and the captions of one split; without a checkpoint, by the model that comes with tbps."""
-    encoder = load_encoder(checkpoint or choose_shipped(progress), find_device(device))
+    encoder = load_encoder(checkpoint or choose_shipped(progress), find_device(device), note=progress.note)
     source, records = open_dataset(dataset, root, progress)
     records = select_split(records, split, dataset=dataset)
     refuse_repeats(records, dataset=dataset)
@@ -81,6 +111,8 @@ def embed_dataset(
                     embeddings,
                 )
                 advance(len(rows), "")
+    if captions.captions:
+        progress.note(f"{dataset} {split}: {count_captions(encoder.tokenizer, captions.captions)}")
     return EmbedResult(out, len(records), len(captions.captions))
 
 

@@ -27,7 +27,7 @@ from tbps_cli.retrieval.metrics.ctlg_protocol import ReleasedReport, rank_as_rel
 from tbps_cli.retrieval.metrics.retrieval import METRICS as METRICS
 from tbps_cli.retrieval.metrics.retrieval import QueryMetrics, RetrievalReport, measure_queries, rank_queries
 from tbps_cli.runtime import SILENCE, Progress, find_device
-from tbps_cli.stages.embed.split import embed_captions, embed_images
+from tbps_cli.stages.embed.split import CaptionCounts, count_captions, embed_captions, embed_images
 from tbps_cli.stages.evaluate.oracle import find_oracle
 from tbps_cli.toypedes.oracle import OracleReport
 
@@ -72,6 +72,7 @@ class Evaluation(Result):
     image_to_text: RetrievalReport | None
     released: ReleasedReport | None  # where --protocol ctlg asked for it
     oracle: OracleReport | None
+    captions: CaptionCounts | None = None  # None for a feature file, which needs no model to be ranked
 
     @property
     def title(self) -> str:
@@ -107,9 +108,9 @@ def evaluate_features(
                 "Embed a data set's split: tbps embed --checkpoint … --dataset … --split test --out …"
             )
         embedded = EmbeddedSplit(
-            torch.from_numpy(images.read()),
+            DualEncoder.normalise(torch.from_numpy(images.read())),  # again: rounded to halves, they are a little off
             torch.from_numpy(images.person_ids),
-            torch.from_numpy(captions.read()),
+            DualEncoder.normalise(torch.from_numpy(captions.read())),
             torch.from_numpy(captions.person_ids),
             torch.from_numpy(captions.image_rows),
         )
@@ -157,7 +158,9 @@ def evaluate_checkpoint(
             )
             evaluation, queries = _rank(embedded, both_directions, protocol)
             oracle = find_oracle(name, source.folder, split, progress)
-            evaluation = replace(evaluation, dataset=name, split=split, model=model, oracle=oracle)
+            counts = count_captions(encoder.tokenizer, captions)
+            evaluation = replace(evaluation, dataset=name, split=split, model=model, oracle=oracle, captions=counts)
+            progress.note(f"{evaluation.title}: {counts}")
             names = [record.name for record in records]
             yield RankedSplit(evaluation, embedded, queries, names, source.images, captions)
 

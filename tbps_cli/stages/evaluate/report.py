@@ -68,9 +68,12 @@ def show_evaluation(ranked: RankedSplit) -> ShownEvaluation:
     sides = (embedded.captions, embedded.caption_person_ids, embedded.images, embedded.image_person_ids)
     spread = measure_distribution(*sides)
     counts = evaluation.text_to_image
+    notes = [f"{counts.queries:,} captions, each against all {counts.gallery:,} images"]
+    if evaluation.captions is not None:
+        notes.append(str(evaluation.captions).capitalize())
     return ShownEvaluation(
         title=evaluation.title,
-        notes=(f"{counts.queries:,} captions, each against all {counts.gallery:,} images.",),
+        notes=tuple(f"{note}." for note in notes),
         metrics=_scores(evaluation),
         ranks=_bin_ranks(ranked.queries.first_ranks),
         distribution=ShownDistribution(spread.edges.tolist(), spread.right.tolist(), spread.wrong.tolist()),

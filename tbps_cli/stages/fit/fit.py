@@ -21,7 +21,7 @@ from tbps_cli.checkpoint import open_checkpoint, restore_checkpoint, save_checkp
 from tbps_cli.data.records import PersonRecord, select_split
 from tbps_cli.data.transforms import read_image
 from tbps_cli.errors import DataError, TrainingError
-from tbps_cli.files import hold, whole_file, whole_folder
+from tbps_cli.files import hold, refuse_closed_folder, whole_file, whole_folder
 from tbps_cli.paths import exists
 from tbps_cli.proximity.diffusion.canvas import Canvas
 from tbps_cli.proximity.diffusion.fitting.run import ENCODED, FittingRun, Position
@@ -67,6 +67,7 @@ def fit(
 
     Raises DataError, RecipeError, CheckpointError, OutputError or TrainingError.
     """
+    refuse_closed_folder(out)
     with hold(out):
         return _fit(recipe, out, root, device, resume, overwrite, progress)
 

@@ -168,6 +168,16 @@ def verify_gallery(gallery: Path, *, look_for_images: bool = True, progress: Pro
         )
 
 
+def fingerprints_of(checkpoint: str) -> tuple[str, ...]:
+    """All that the checkpoint at a place goes by; none where it cannot be opened, or its weights lie on a hub."""
+    if is_zero_shot(checkpoint):
+        return ()
+    try:
+        return open_checkpoint(Path(checkpoint)).fingerprints
+    except CheckpointError:
+        return ()
+
+
 def _check_checkpoint(info: FeatureInfo) -> list[str]:
     if is_zero_shot(info.checkpoint):
         return []  # the weights lie on a hub, perhaps

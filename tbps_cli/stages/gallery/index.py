@@ -112,6 +112,6 @@ def index_gallery(
 
 def _check_place(path: Path, overwrite: bool) -> None:
     """Before anything is built. Raises OutputError."""
-    refuse_to_replace(path, overwrite=overwrite)
     if not may_write(path.parent):
         raise unwritable(path, f"{path.parent} is read-only", "place: copy the gallery there")
+    refuse_to_replace(path, overwrite=overwrite)

@@ -13,6 +13,7 @@ from tbps_cli.retrieval.milvus.engine import CollectionInfo, IndexKind
 from tbps_cli.retrieval.milvus.place import MilvusPlace
 from tbps_cli.retrieval.milvus.push import RowBlock, drop, push
 from tbps_cli.runtime import SILENCE, Progress
+from tbps_cli.stages.gallery.health import fingerprints_of
 
 TIMEOUT = 30.0  # seconds for each answer
 
@@ -55,7 +56,15 @@ def push_gallery(
         images, info = features.need_images(), features.info
         ours = CollectionInfo(info.checkpoint, info.checkpoint_sha256, info.dataset, info.root, images.dimension)
         with progress.track("pushing images", images.count) as advance:
-            report = push(place, _blocks(images), ours, index=index, timeout=timeout, advance=advance)
+            report = push(
+                place,
+                _blocks(images),
+                ours,
+                index=index,
+                timeout=timeout,
+                name_alike=fingerprints_of,
+                advance=advance,
+            )
     return PushResult(gallery, str(place), report.sent, report.unchanged, report.count)
 
 

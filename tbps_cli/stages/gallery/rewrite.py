@@ -25,7 +25,7 @@ from tbps_cli.retrieval.conditions import parse_conditions
 from tbps_cli.retrieval.milvus.place import MilvusPlace
 from tbps_cli.runtime import SILENCE, Progress
 from tbps_cli.stages.embed.parts import PartFolder
-from tbps_cli.stages.gallery.health import MOST_LISTED
+from tbps_cli.stages.gallery.health import MOST_LISTED, fingerprints_of
 from tbps_cli.stages.gallery.push import drop_pushed
 from tbps_cli.stages.search.index_file import index_path
 
@@ -88,7 +88,7 @@ def merge_galleries(
     """Write the rows of several galleries into one. Raises FeatureError, FeatureMismatchError or OutputError."""
     refuse_to_replace(out, overwrite=overwrite)
     with progress.track("merging", 1) as advance:
-        images = merge(galleries, out, overwrite)
+        images = merge(galleries, out, overwrite, fingerprints_of)
         advance(1, "")
     with open_features(out) as merged:
         precision = merged.info.precision

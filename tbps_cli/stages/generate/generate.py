@@ -17,7 +17,7 @@ from tbps_cli.assembly.models import load_encoder
 from tbps_cli.data.annotations import Reading
 from tbps_cli.data.records import SPLITS, PersonRecord
 from tbps_cli.errors import DataError
-from tbps_cli.files import hold, refuse_to_replace
+from tbps_cli.files import hold, refuse_closed_folder, refuse_to_replace
 from tbps_cli.paths import read_whole
 from tbps_cli.processes import training_processes
 from tbps_cli.proximity.generator import refuse_other_kinds
@@ -114,6 +114,7 @@ def generate(
 
     Raises RecipeError, DataError, CheckpointError, DeviceError, DependencyError, OutputError or TrainingError.
     """
+    refuse_closed_folder(out)
     torch_device = find_device(device)
     with training_processes(torch_device, device) as processes:
         shown = progress if processes.is_first else SILENCE

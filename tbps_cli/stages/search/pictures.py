@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tbps_cli.errors import OutputError
-from tbps_cli.files import refuse_to_replace, unwritable
-from tbps_cli.paths import may_write
+from tbps_cli.files import refuse_to_replace
 from tbps_cli.report.search_page import ShownSearch, write_search_page
 from tbps_cli.report.sheet import COSINE, ShownHit, write_sheet
 from tbps_cli.stages.search.hits import Hit
@@ -19,8 +18,6 @@ def check_outputs(*paths: Path | None, overwrite: bool) -> None:
     asked = [path for path in paths if path is not None]
     for number, path in enumerate(asked):
         refuse_to_replace(path, overwrite=overwrite)
-        if not may_write(path.parent):
-            raise unwritable(path, f"{path.parent} is no folder that allows it")
         if path in asked[:number]:
             raise OutputError(f"{path}: is asked for twice. Give each file a name of its own.")
 

@@ -65,7 +65,7 @@ def dry_run(recipe: Recipe, *, root: Path | None = None, device: str = "auto", p
     train_records, val_records = read_splits(recipe, root, progress)
     tokenizer = build_tokenizer(recipe, (caption for record in train_records for caption in record.captions))
     torch.manual_seed(recipe.seed)
-    trainer = build_trainer(recipe, train_records, tokenizer, torch_device)
+    trainer = build_trainer(recipe, train_records, tokenizer, torch_device, note=progress.note)
     sampler = build_sampler(recipe, train_records)
     loader = build_loader(recipe, train_records, tokenizer, sampler, progress, cache=None)
     count, batches = loader.epoch(1)

@@ -19,7 +19,7 @@ from tbps_cli.data.records import PersonRecord
 from tbps_cli.encoders.dual import DualEncoder
 from tbps_cli.encoders.tokenizer import Tokenizer
 from tbps_cli.errors import OutputError, RecipeError
-from tbps_cli.files import hold
+from tbps_cli.files import hold, refuse_closed_folder, refuse_without_room
 from tbps_cli.paths import exists, refuse_closed
 from tbps_cli.processes import Processes, training_processes
 from tbps_cli.recipe import Recipe, dump_model, dump_recipe, parse_recipe
@@ -74,11 +74,20 @@ def train(
     Raises RecipeError, DataError, OutputError, DeviceError or TrainingError.
     """
     refuse_closed(run_folder / "last", OutputError, "Choose another --out.")
+    refuse_closed_folder(run_folder)
     torch_device = find_device(device)
     autocast(torch_device, recipe.training.precision)  # an impossible precision is said before any work
     with training_processes(torch_device, device) as processes, processes.first_enters(hold(run_folder)):
         shown = progress if processes.is_first else SILENCE
         return _train(recipe, run_folder, root, torch_device, resume, overwrite, processes, shown)
+
+
+def _least_bytes(trainer: Trainer, recipe: Recipe) -> int:
+    """What the best and the last checkpoint take, and the last one again while it is replaced."""
+    weights = sum(parameter.numel() for parameter in trainer.model.parameters())
+    learning = sum(parameter.numel() for parameter in trainer.model.parameters() if parameter.requires_grad)
+    last = weights * (2 if recipe.training.ema else 1) + learning  # with a moment of each at least
+    return 4 * (weights + 2 * last)
 
 
 def _train(
@@ -108,8 +117,17 @@ def _train(
     tokenizer = build_tokenizer(recipe, (caption for record in train_records for caption in record.captions))
     torch.manual_seed(recipe.seed)
     trainer = build_trainer(
-        recipe, train_records, tokenizer, device, pretrained=not exists(run.last), processes=processes
+        recipe,
+        train_records,
+        tokenizer,
+        device,
+        pretrained=not exists(run.last),
+        processes=processes,
+        note=progress.note,
     )
+    with processes.rank_0_first():
+        if processes.is_first and not exists(run.last):
+            refuse_without_room(run_folder, _least_bytes(trainer, recipe))
     position = resume_training(run, trainer, tokenizer, processes, digest_proximity(recipe))
     if position.epoch or position.batch:
         inside = f" and {position.batch} batches of the next" if position.batch else ""

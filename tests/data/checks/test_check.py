@@ -21,7 +21,8 @@ from tests.doubles.copies import BREAKS, NATURAL, write_copy
 
 ERRORS = {
     "unreadable-records", "counts", "wrong-rstp-split", "foreign-ids", "people-in-two-splits", "images-in-two-splits",
-    "repeated-images", "missing-folders", "missing-images", "unreadable-images",
+    "repeated-images", "missing-folders", "missing-images", "needless-folders",
+    "unreadable-images",
 }  # fmt: skip
 WARNINGS = {"identical-files", "identical-files-of-two-people", "no-captions"}
 # What else is true of a copy that is broken in one way.

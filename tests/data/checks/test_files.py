@@ -204,3 +204,15 @@ def test_warnings_are_as_before_when_threads_have_read_images(tmp_path: Path) ->
     before = list(warnings.filters)
     look(copy_of(tmp_path, [(f"{number}.png", "train", 1) for number in range(1, 60)]), workers=4)
     assert list(warnings.filters) == before
+
+
+def test_names_that_begin_with_a_folder_the_images_are_in_already_are_told_so(tmp_path: Path) -> None:
+    for name in ("cam_a/1.png", "cam_b/2.png"):
+        draw(tmp_path / "imgs" / name)
+    names = ["CUHK-PEDES/imgs/cam_a/1.png", "CUHK-PEDES/imgs/cam_b/2.png", "CUHK-PEDES/imgs/cam_b/3.png"]
+    found = look(copy_of(tmp_path, [(name, "train", 1) for name in names]))
+    needless = found["needless-folders"]
+    assert needless.count == 2
+    assert "They are there without CUHK-PEDES/imgs/ before their names" in needless.message
+    assert found["missing-folders"].examples == ("imgs/CUHK-PEDES/: 1 image",)
+    assert set(found) == {"needless-folders", "missing-folders"}

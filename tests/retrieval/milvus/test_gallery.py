@@ -192,6 +192,13 @@ def test_a_collection_that_was_made_but_never_indexed_is_completed(place: Milvus
     assert push(place, [draw(10)], INFO).count == 10
 
 
+def test_a_checkpoint_that_went_by_another_fingerprint_is_the_same(place: MilvusPlace) -> None:
+    push(place, [draw(5)], INFO)
+    today = replace(INFO, checkpoint="moved", checkpoint_sha256="cd" * 32)
+    known = {"moved": ("cd" * 32, INFO.checkpoint_sha256)}
+    assert push(place, [draw(5)], today, name_alike=lambda checkpoint: known.get(checkpoint, ())).unchanged == 5
+
+
 def test_another_checkpoint_dimension_or_folder_is_refused(place: MilvusPlace) -> None:
     push(place, [draw(5)], INFO)
     with pytest.raises(EngineError, match=r"run/best \(abababababab…\), not with other"):

@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import os
+import shutil
 import signal
 import tarfile
 from functools import partial
@@ -382,6 +383,66 @@ def test_the_command_adds_and_says_so(images: Path, tiny: TinyRun, tmp_path: Pat
     again = json.loads(run_tbps(*arguments, "--append").stdout)
     assert (again["images"], again["added"], again["unchanged"]) == (29, 0, 29)
     assert "not both" in fail_tbps(*arguments, "--append", "--overwrite")
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("name,camera\ncrops/000.png,1\ncrops/001.png,2\n", ["no line fits any image", "'crops/000.png'", "'000.png'"]),
+        ("name,camera\n", ["no line below its header"]),
+        ("image,camera\n000.png,1\n", ["no column 'name'"]),
+        ("name,cam/era\n000.png,1\n", ["cannot be asked for"]),
+        (None, ["no.csv"]),
+    ],
+)
+def test_metadata_that_is_of_no_use_is_said_before_the_first_image(
+    table: str | None, said: list[str], images: Path, tiny: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "choose_precision", not_reached)
+    monkeypatch.setattr(BulkEncoder, "__call__", not_reached)
+    path = tmp_path / "no.csv"
+    if table is not None:
+        path.write_text(table)
+    arguments = ["embed", "--checkpoint", tiny.run, "--images", images, "--metadata", path, "--out", tmp_path / "g.h5"]
+    message = fail_tbps(*arguments)
+    assert all(text in message for text in said), message
+    assert not (tmp_path / "g.h5").exists()
+
+
+def test_columns_that_disagree_with_the_gallery_are_said_before_the_first_image(
+    images: Path, tiny: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, out = tmp_path / "cameras.csv", tmp_path / "g.h5"
+    table.write_text("name,camera\n000.png,1\n")
+    embed(tiny.run, images, out, metadata=table)
+    table.write_text("name,camera\n000.png,north\n")
+    monkeypatch.setattr(BulkEncoder, "__call__", not_reached)
+    with pytest.raises(DataError, match="holds texts, and numbers in the gallery"):
+        embed(tiny.run, images, out, metadata=table, append=True)
+
+
+@pytest.mark.parametrize("append", [False, True])
+def test_a_disk_that_is_too_small_is_said_before_the_first_image(
+    append: bool, images: Path, tiny: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if append:
+        embed(tiny.run, images, tmp_path / "g.h5")
+        paint(images, 5, first=100)
+    row = 2 * 32 + 16  # halves and a hash; images in the parts, and then in the gallery
+    new = 5 + 1 if append else 30  # the unreadable one is looked at again
+    needed = new * row + (29 + new if append else 30) * row
+    monkeypatch.setattr(BulkEncoder, "__call__", not_reached)
+    free = needed - 1
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 0, free))
+    with pytest.raises(OutputError, match=r"takes 0\.000 GB at least, and its disk has 0\.000 GB left"):
+        embed(tiny.run, images, tmp_path / "g.h5", append=append)
+    free = needed
+    with pytest.raises(AssertionError, match="reached"):
+        embed(tiny.run, images, tmp_path / "g.h5", append=append)
+
+
+def not_reached(*arguments: Any, **keywords: Any) -> Any:
+    raise AssertionError("reached")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])

@@ -109,10 +109,16 @@ def test_a_rehearsal_says_what_a_training_takes_and_leaves_nothing(
     assert "an epoch of batches of 16" in run_tbps(*arguments, "--dry-run", "--device", "cpu").stdout
 
 
+@pytest.mark.parametrize("wrapper", ["", "model.", "module._orig_mod."])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_pretrained_weights_are_where_a_training_starts(
-    family: str, overrides: dict[str, list[str]], tmp_path: Path
+    family: str, wrapper: str, overrides: dict[str, list[str]], tmp_path: Path
 ) -> None:
+    def save(tensors: dict[str, torch.Tensor], name: str) -> None:
+        save_file({wrapper + key: tensor for key, tensor in tensors.items()}, tmp_path / name)
+        saved.append(name)
+
+    saved: list[str] = []
     recipe = smoke(family, overrides)
     tokenizer = build_tokenizer(recipe, [])
     torch.manual_seed(7)
@@ -120,19 +126,22 @@ def test_pretrained_weights_are_where_a_training_starts(
     halves = []
     if family == "clip":
         model = open_clip.create_model("tiny-family", pretrained=None)
-        save_file(model.state_dict(), tmp_path / "both.safetensors")
+        save(model.state_dict(), "both.safetensors")
         halves = [f"{half}.weights={tmp_path}/both.safetensors" for half in ("image_encoder", "text_encoder")]
     else:
         image, text = pretrained.image_encoder, pretrained.text_encoder
         assert image is not None
         assert text is not None
-        save_file(image.vit.state_dict(), tmp_path / "image.safetensors")  # type: ignore[attr-defined]
-        save_file(text.bert.state_dict(), tmp_path / "text.safetensors")  # type: ignore[attr-defined]
+        save(image.vit.state_dict(), "image.safetensors")  # type: ignore[attr-defined]
+        save(text.bert.state_dict(), "text.safetensors")  # type: ignore[attr-defined]
         halves = [f"{half}_encoder.weights={tmp_path}/{half}.safetensors" for half in ("image", "text")]
     recipe = smoke(family, overrides, *halves)
     torch.manual_seed(8)
     dual = build_dual(recipe, tokenizer)
-    assert load_pretrained(recipe, dual) == ["image_encoder", "text_encoder"]
+    notes: list[str] = []
+    assert load_pretrained(recipe, dual, notes.append) == ["image_encoder", "text_encoder"]
+    left_out = wrapper.removeprefix("module.")  # which torch's own wrapper puts there: nothing is said of it
+    assert [repr(left_out) in note for note in notes] == [True] * (len(set(saved)) if left_out else 0)
     images, tokens = torch.rand(2, 3, recipe.images.height, recipe.images.width), tokenizer(["a man", "a red coat"])
     if family == "dual":
         assert torch.equal(dual.eval().encode_image(images), pretrained.eval().encode_image(images))

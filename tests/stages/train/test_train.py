@@ -273,3 +273,12 @@ def test_a_wrong_override_is_a_message() -> None:
     assert "data.batchsize: unknown key; did you mean 'batch_size'?" in fail_tbps(
         "train", "toy", "--set", "data.batchsize=8"
     )
+
+
+def test_a_disk_without_room_for_checkpoints_is_said_before_the_first_step(
+    tiny: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 0, 100_000))
+    monkeypatch.setattr(training, "build_loader", lambda *arguments, **keywords: pytest.fail("reached"))
+    with pytest.raises(OutputError, match=r"takes .* GB at least, and its disk has 0\.000 GB left"):
+        train(tiny.recipe, tmp_path / "run", root=tiny.root, device="cpu")
