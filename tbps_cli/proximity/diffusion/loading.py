@@ -8,7 +8,8 @@ no image is made from words alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -18,12 +19,14 @@ from safetensors import SafetensorError
 from tbps_cli.errors import CheckpointError
 from tbps_cli.files import unwritable
 from tbps_cli.libraries import import_diffusers, import_transformers
-from tbps_cli.paths import exists, is_file, is_folder
+from tbps_cli.memory import at_most
+from tbps_cli.paths import exists, is_file, is_folder, list_folder, read_text, size_of
 from tbps_cli.proximity.diffusion.pipeline import Pipeline
 from tbps_cli.proximity.diffusion.prompts import Wording
 
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 NEEDED = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
+LARGEST_CONFIG, LARGEST_SIZE, MOST_LAYERS = 1_000_000, 1_000_000, 256  # bytes; channels, words; blocks
 BYTES = 2 * 256  # tokens that every tokenizer of CLIP's kind has: bytes, inside and at the end of a word
 WORDING = "_tbps_prompt"  # in model_index.json; diffusers passes over names that begin so
 Precision = Literal["float32", "bf16", "fp16"]
@@ -47,7 +50,8 @@ def load_pipeline(weights: str, device: torch.device | None = None, precision: P
     dtype = PRECISIONS[precision]
 
     def read(kind: Any, part: str, **keywords: Any) -> Any:
-        return _read_part(kind.from_pretrained, weights, part, keywords)
+        with _bounded(Path(weights, part)):
+            return _read_part(kind.from_pretrained, weights, part, keywords)
 
     model = {"torch_dtype": dtype, "use_safetensors": True, "output_loading_info": True}
     pipeline = Pipeline(
@@ -143,6 +147,41 @@ def _read_index(place: str) -> Mapping[str, Any]:
 def _is_named(part: Any) -> bool:
     """Whether an entry of the index is a library and a class."""
     return isinstance(part, list | tuple) and len(part) == 2 and all(isinstance(name, str) for name in part)
+
+
+@contextmanager
+def _bounded(part: Path) -> Iterator[None]:
+    """Refuse a part of a folder that says that it is larger than its weights. Raises CheckpointError."""
+    if not is_folder(part):  # it lies in the hub's cache
+        yield
+        return
+    if exists(part / "config.json"):
+        _check_sizes(part / "config.json")
+    files = [path for path in list_folder(part, CheckpointError) if path.suffix == ".safetensors"]
+    held = sum(size_of(path, CheckpointError) for path in files)  # a byte may be a number
+    message = f"{part}: its config.json asks for more numbers than its weights hold. Fetch the pipeline again."
+    with at_most(held, CheckpointError, message):
+        yield
+
+
+def _check_sizes(path: Path) -> None:
+    """Refuse a configuration of a model that nobody can build. Raises CheckpointError."""
+    wrong: list[str] = []
+
+    def look(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        for name, value in pairs:
+            values = value if isinstance(value, list) else [value]
+            most = MOST_LAYERS if "layers" in name else LARGEST_SIZE
+            if len(values) > MOST_LAYERS or any(isinstance(one, int) and one > most for one in values):
+                wrong.append(f"{name} is {str(value)[:60]}")
+        return dict(pairs)
+
+    try:
+        json.loads(read_text(path, CheckpointError, most=LARGEST_CONFIG), object_pairs_hook=look)
+    except (ValueError, RecursionError) as error:
+        wrong.append(f"it is damaged JSON ({error})")
+    if wrong:
+        raise CheckpointError(f"{path}: {wrong[0]}, which no pipeline has. Fetch it again.")
 
 
 def _read_part(read: Callable[..., Any], place: str, part: str, keywords: dict[str, Any]) -> Any:

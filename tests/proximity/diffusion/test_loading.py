@@ -258,3 +258,21 @@ def test_the_wording_that_a_pipeline_was_taught_goes_with_it(tmp_path: Path) -> 
     index.write_text(index.read_text().replace('"kinds"', '"riddles"'))
     with pytest.raises(CheckpointError, match=r"'riddles'; this tbps knows kinds, garments, caption\."):
         load_pipeline(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "said"),
+    [
+        ("unet", {"cross_attention_dim": 10**9}, "cross_attention_dim is 1000000000"),
+        ("unet", {"layers_per_block": 10**6}, "layers_per_block is 1000000"),
+        ("unet", {"block_out_channels": [65536, 65536]}, "more numbers than its weights hold"),
+        ("vae", {"block_out_channels": [32768] * 2}, "more numbers than its weights hold"),
+        ("text_encoder", {"num_hidden_layers": 10**5}, "num_hidden_layers is 100000"),
+    ],
+)
+def test_a_small_pipeline_that_asks_for_a_large_one_is_refused_before_it_is_built(
+    copy: Path, part: str, change: dict[str, Any], said: str
+) -> None:
+    change_json(copy / part / "config.json", **change)
+    with pytest.raises(CheckpointError, match=said):
+        load_pipeline(str(copy))
