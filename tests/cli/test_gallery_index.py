@@ -262,7 +262,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_built(
     if hindrance == "folder":
         index_path(gallery).mkdir()
     else:
-        monkeypatch.setattr(os, "access", lambda _, mode, **__: mode != os.W_OK)
+        monkeypatch.setattr(os, "access", lambda _, mode, **__: not mode & os.W_OK)
     assert said in fail_tbps("gallery", "index", gallery, "--overwrite")
 
 

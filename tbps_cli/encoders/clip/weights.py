@@ -118,9 +118,8 @@ def _find_tagged(model: str, tag: str, config: Mapping[str, str]) -> Path:
         name, _, file = config["hf_hub"].rpartition("/")  # owner/name/ or owner/name/file
         return find_file(f"hf-hub:{name}", (Path(file).stem + ".safetensors", file) if file else OPEN_CLIP_FILES)
     url = config.get("url", "")
-    cached = Path(
-        os.path.expanduser("~"), ".cache", "clip", url.rpartition("/")[2]
-    )  # where open_clip and OpenAI's package keep it
+    folder = Path(os.path.expanduser("~"), ".cache", "clip")  # where open_clip and OpenAI's package keep it
+    cached = folder / url.rpartition("/")[2]
     if not is_file(cached):
         raise CheckpointError(
             f"{tag}: the weights of {model} lie at {url}, which is no hub. Download them and give the file as weights."
