@@ -61,11 +61,14 @@ def refuse_to_replace(out: Path, *, overwrite: bool) -> None:
 def refuse_closed_folder(out: Path) -> None:
     """Raise OutputError where `out` is no folder and cannot be made one: ask before the work, not after it."""
     _check_name(out)
-    if not is_folder(out):
-        try:
-            scratch_file(out if is_taken(out) else _nearest(out)).close()  # rights alone do not tell
-        except OSError as error:
-            raise unwritable(out, error) from None
+    if is_folder(out):
+        return
+    if is_taken(out):
+        raise OutputError(f"{out}: not a folder. Choose another place.")
+    try:
+        scratch_file(_nearest(out)).close()  # rights alone do not tell
+    except OSError as error:
+        raise unwritable(out, error.strerror or str(error)) from None
 
 
 def refuse_without_room(out: Path, least: int) -> None:

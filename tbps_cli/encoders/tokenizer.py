@@ -132,7 +132,7 @@ class WordTokenizer:
         if reading.is_cut:
             raise QueryError(f"the query has {reading.length:,} words; this model reads {reading.most}. Shorten it.")
         if not reading.says_something:
-            known = ", ".join(self.vocabulary[2:12])
+            known = ", ".join(content_words(" ".join(self.vocabulary[2:200]))[:10])
             raise unknown_query(
                 query,
                 self._words,

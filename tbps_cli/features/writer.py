@@ -67,11 +67,11 @@ class FeatureWriter:
         self._file: h5py.File | None = None
         self._stream: QuietStream | None = None
         self._place = ExitStack()  # holds the temporary file
-        if exists(self.path) or not is_link(self.path):
-            refuse_to_replace(self.path, overwrite=overwrite)
         self._target = real_path(self.path)  # a link stays a link: what it points to is replaced
         try:
             self._target.parent.mkdir(parents=True, exist_ok=True)
+            if exists(self.path) or not is_link(self.path):
+                refuse_to_replace(self.path, overwrite=overwrite)
         except OSError as error:
             raise unwritable(self.path, error, HOW) from error
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,11 @@ def test_ctrl_c_says_in_one_line_how_to_go_on(
 
 def test_ctrl_c_of_a_whole_process_group_shows_no_traceback(tmp_path: Path) -> None:
     command = [*PROGRAM, "data", "toy", "--root", str(tmp_path)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    # What runs in the background may begin with Ctrl-C ignored.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, preexec_fn=heed
+    )
     while not list(tmp_path.glob(".*.partial/imgs")):  # its workers are starting now
         assert process.poll() is None
         time.sleep(0.01)

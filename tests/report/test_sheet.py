@@ -81,7 +81,7 @@ def test_an_image_is_not_enlarged_where_the_browser_does_it() -> None:
 def test_an_image_of_any_mode_shows_what_it_holds(tmp_path: Path, mode: str) -> None:
     path = tmp_path / ("image.tiff" if mode in ("CMYK", "I;16") else "image.png")
     if mode == "I;16":
-        image = Image.new(mode, (50, 100), 60_000)
+        image = Image.new(mode, (50, 100), 65_535)
     elif mode in ("L", "1", "LA"):
         image = Image.new("L", (50, 100), 255).convert(mode)
     else:

@@ -37,7 +37,6 @@ from tbps_cli.report.model_card import ShownModel, write_card
 from tbps_cli.results import Result
 from tbps_cli.retrieval.metrics.retrieval import METRICS
 from tbps_cli.runtime import SILENCE, Progress
-from tbps_cli.stages.checkpoint.calibrate import find_least_score
 
 CARD = "README.md"
 EXAMPLES = ("woman in a red coat", "man with a backpack")  # what the text half is traced with
@@ -95,6 +94,8 @@ def export_checkpoint(
             encoder.dual.half().float()
         report = _read_report(encoder.checkpoint)
         if calibrate is not None:
+            from tbps_cli.stages.checkpoint.calibrate import find_least_score  # with scikit-learn, which takes seconds
+
             report[LEAST_SCORE] = find_least_score(encoder, calibrate, "val", root, progress)
         _write_parts(encoder, folder, report, half=half)
         if onnx:
