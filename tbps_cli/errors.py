@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import re
 
-_CREDENTIALS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)\S*@")
+_CREDENTIALS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:/{1,2})\S*@")  # pathlib makes one slash of two
 
 
 class TbpsError(Exception):

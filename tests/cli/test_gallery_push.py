@@ -87,7 +87,7 @@ def test_what_is_pushed_is_found_as_in_the_file_until_it_is_dropped(tiny: TinyRu
     ("to", "said"),
     [
         ("people", "no place of Milvus"),
-        ("http://localhost:19530", "the name of a collection has letters"),
+        ("http://localhost:19530", "cannot be the name of a collection"),
         ("http://localhost:99999999/people", "is no address"),
         ("http://root:hunter2@localhost/people", "TBPS_MILVUS_TOKEN"),
         ("lite:/nowhere/people.db/people", "there is no folder /nowhere"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tbps_cli.errors import EngineError
+from tbps_cli.errors import EngineError, TbpsError
 from tbps_cli.retrieval.milvus.place import MilvusPlace
 
 
@@ -44,11 +44,35 @@ def test_what_is_no_place_is_refused_with_an_example(text: str) -> None:
         MilvusPlace.parse(text)
 
 
-@pytest.mark.parametrize("text", ["http://root:secret@host/people", "http://host/people?token=secret"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://root:secret@host/people", "http://host/people?token=secret", "http://root:se#secret@host:1/people",
+        "http://root:se/secret@host/p", "http://root:secret?x@host/p", "http://ro ot:[secret@host/p", "http://u:a@secret@h/p",
+        " http://root:secret@host/p", "HTTPS://root:secret@host", "http:/root:secret@host/p", "tcp://root:secret@host/p",
+        "https://root:p%40secret%40host/p", "http://root:secret", "http://host/people;token=secret", "http://h/p#secret",
+        "lite:secret@host/p", "milvus+grpc://root:secret/host",
+    ],
+)  # fmt: skip
 def test_a_password_in_an_address_is_refused_and_not_repeated(text: str) -> None:
-    with pytest.raises(EngineError, match="TBPS_MILVUS_TOKEN") as caught:
+    with pytest.raises(EngineError, match="Write http://HOST:19530/COLLECTION") as caught:
         MilvusPlace.parse(text)
     assert "secret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert MilvusPlace.is_meant_by(text)
+
+
+@given(st.text())
+def test_nothing_up_to_the_last_at_is_repeated(secret: str) -> None:
+    with pytest.raises(EngineError) as caught:
+        MilvusPlace.parse(f"http://root:Z{secret}Z@host/people")
+    assert f"Z{secret}Z" not in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["http://root:secret@host/x", "http:/root:secret@host/x", "s3://a:b@secret@host"])
+def test_no_error_repeats_the_credentials_of_an_address(address: str) -> None:
+    assert "secret" not in str(TbpsError(f"{address}: no such file."))
+    assert "host" in str(TbpsError(f"{address}: no such file."))
 
 
 def test_a_feature_file_is_no_place() -> None:
